@@ -1,0 +1,2 @@
+# auth: the one question may(who, action, repository); challenge grammar.
+AUTH_SRC :=

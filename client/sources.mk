@@ -1,0 +1,6 @@
+# client: berth (static: store, runtime) and berth-image (dynamic: registry,
+# layers).  CLIENT_SRC links only jansson and libc.
+CLIENT_SRC :=
+CLIENT_MAIN := client/main.c
+IMAGE_SRC :=
+IMAGE_MAIN := client/image_main.c

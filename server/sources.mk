@@ -1,0 +1,2 @@
+# server: the registry's HTTP face.
+SERVER_SRC :=

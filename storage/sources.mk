@@ -1,0 +1,2 @@
+# storage: grammar, blob store, index, uploads.
+STORAGE_SRC :=

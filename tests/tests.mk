@@ -1,0 +1,3 @@
+# How the tests are run; included by the Makefile.
+check: all units
+	tests/run $(VARIANT)
