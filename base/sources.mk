@@ -1,9 +1,14 @@
 # base: mechanism for both programs; knows nothing of registries or containers.
 BASE_SRC := \
+	base/clock.c \
 	base/defs.c \
 	base/err.c \
+	base/hash.c \
 	base/io.c \
-	base/num.c
+	base/json.c \
+	base/log.c \
+	base/num.c \
+	base/workq.c
 
 UNIT_TESTS += \
 	tests/unit/base/test_err.c \

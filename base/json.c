@@ -1,0 +1,70 @@
+#include "base/json.h"
+
+#include <stdbool.h>
+
+/*
+ * Count structural tokens and depth outside strings.  This is no validation:
+ * it only bounds what the parser will be asked to build.
+ */
+static int scan(const char *p, size_t n, struct err *e)
+{
+    size_t tokens = 0;
+    int depth = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < n; i++) {
+        char c = p[i];
+
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+            continue;
+        }
+        if (c == '"')
+            in_string = true;
+        if (c == '{' || c == '[')
+            depth++;
+        if (c == '}' || c == ']')
+            depth--;
+        if (c == '"' || c == '{' || c == '[' || c == ',' || c == ':')
+            tokens++;
+        if (depth > JSON_DEPTH_CAP)
+            return err_set(e, ERR_INVALID, "JSON is nested over %d deep",
+                           JSON_DEPTH_CAP);
+        if (tokens > JSON_TOKEN_CAP)
+            return err_set(e, ERR_INVALID, "JSON has over %d tokens",
+                           JSON_TOKEN_CAP);
+    }
+    return 0;
+}
+
+json_t *json_load_object(const void *data, size_t len, struct err *e)
+{
+    json_error_t je;
+    json_t *root;
+
+    if (scan(data, len, e) < 0)
+        return NULL;
+    root = json_loadb(data, len, JSON_REJECT_DUPLICATES, &je);
+    if (!root) {
+        if (json_error_code(&je) == json_error_out_of_memory)
+            err_set(e, ERR_NO_MEMORY, "parse JSON: out of memory");
+        else
+            err_set(e, ERR_INVALID, "bad JSON at byte %d: %s", je.position,
+                    je.text);
+        return NULL;
+    }
+    if (!json_is_object(root)) {
+        json_decref(root);
+        err_set(e, ERR_INVALID, "JSON is no object");
+        return NULL;
+    }
+    return root;
+}
+
+const char *json_member_string(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}

@@ -1,0 +1,288 @@
+/*
+ * The store: content-addressed blob files and the index that gives them
+ * meaning.  See storage/DESIGN.md for the write protocol and its invariants.
+ *
+ * Two ways in: reads go through a struct store_reader (one per worker thread,
+ * blocking); writes are jobs for the one writer thread, which commits them in
+ * groups and calls done() when the result is durable.
+ */
+#ifndef BERTH_STORAGE_STORE_H
+#define BERTH_STORAGE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "storage/digest.h"
+#include "storage/manifest.h"
+#include "storage/name.h"
+
+struct store;
+struct store_reader;
+
+struct store_opts {
+    const char *root;       /* data folder, made 0700 when absent */
+    int64_t grace_s;        /* review delay of possibly unneeded blobs */
+    int64_t upload_idle_s;  /* an upload without bytes expires after this */
+    int64_t upload_ttl_s;   /* an upload with bytes expires after this */
+    int64_t min_free_bytes; /* uploads are refused below; -1: 1 GiB or 5 % */
+    bool sparse;            /* accept manifests with missing references */
+};
+
+/*
+ * Open, take the lock, recover, start the writer.
+ * Errors: ERR_BUSY when another process owns the folder (the message names
+ *         it), ERR_UNSUPPORTED for a newer format, ERR_DENIED for an unsafe
+ *         folder mode.
+ */
+must_check int store_open(const struct store_opts *opts, struct store **out,
+                          struct err *e);
+/* Finishes queued jobs, checkpoints, closes. No readers may be open. */
+void store_close(struct store *s);
+/* Non-NULL once storage turned read-only after an I/O error: the reason. */
+const char *store_fault(const struct store *s);
+
+/* ---- reads: worker threads, may block ---------------------------------- */
+
+must_check int store_reader_open(struct store *s, struct store_reader **out,
+                                 struct err *e);
+void store_reader_close(struct store_reader *r);
+
+/* Does the repository exist: has something ever been stored in it? */
+must_check int store_has_repository(struct store_reader *r, const char *repo,
+                                    bool *has, struct err *e);
+/*
+ * Size of a blob that is in this repository.
+ * *due_soon says that it is under review and may go within 0.3 of the grace:
+ * queue a store_job_touch before answering "exists".
+ * Errors: ERR_NOT_FOUND.
+ */
+must_check int store_blob_size(struct store_reader *r, const char *repo,
+                               const struct digest *d, int64_t *size,
+                               bool *due_soon, struct err *e);
+/*
+ * Open a blob's file for reading; checks that it is a regular file of size.
+ * Errors: ERR_IO when the file is not what the index says.
+ */
+must_check int store_blob_open(struct store *s, const struct digest *d,
+                               int64_t size, int *fd, struct err *e);
+/* A repository other than any excluded one that has this blob. */
+must_check int store_blob_any_repo(struct store_reader *r,
+                                   const struct digest *d, int64_t *size,
+                                   struct err *e);
+
+struct store_manifest {
+    char media_type[MEDIA_TYPE_MAX + 1];
+    struct digest digest;
+    char *bytes; /* the caller frees; NULL when only asked for the size */
+    size_t len;
+};
+/* By tag when tag is not NULL, else by digest. with_bytes: for GET. */
+must_check int store_manifest_get(struct store_reader *r, const char *repo,
+                                  const char *tag, const struct digest *d,
+                                  bool with_bytes, struct store_manifest *out,
+                                  struct err *e);
+
+/* A page of strings in memcmp order; free with store_page_free. */
+struct store_page {
+    char **names;
+    size_t count;
+    bool has_more;
+};
+void store_page_free(struct store_page *p);
+must_check int store_tags(struct store_reader *r, const char *repo,
+                          const char *last, size_t limit,
+                          struct store_page *out, struct err *e);
+must_check int store_repositories(struct store_reader *r, const char *last,
+                                  size_t limit, struct store_page *out,
+                                  struct err *e);
+
+struct store_referrer {
+    int64_t id; /* page key */
+    char *media_type, *artifact_type, *annotations; /* NULL when absent */
+    struct digest digest;
+    int64_t size;
+};
+struct store_referrers {
+    struct store_referrer *list;
+    size_t count;
+    bool has_more;
+};
+/*
+ * Manifests of repo whose subject is d, with id > after; when types is not
+ * NULL only those whose artifact type is one of the n_types.
+ */
+must_check int store_referrers(struct store_reader *r, const char *repo,
+                               const struct digest *d, const char **types,
+                               size_t n_types, int64_t after, size_t limit,
+                               struct store_referrers *out, struct err *e);
+void store_referrers_free(struct store_referrers *p);
+
+/* ---- uploads ------------------------------------------------------------ */
+
+#define UPLOAD_ID_LEN 36 /* a UUID in text */
+
+/*
+ * An upload session.  Taken by one request at a time: upload_take() makes it
+ * busy, upload_release() gives it back.  The calls between may block and run
+ * on workers.
+ */
+struct upload;
+
+struct upload_info {
+    char id[UPLOAD_ID_LEN + 1];
+    int64_t offset; /* bytes received and durable */
+};
+
+/* A new session, in memory only; sha512 is hashed too when alg says so. */
+must_check int upload_begin(struct store *s, const char *repo,
+                            enum hash_alg alg, struct upload_info *out,
+                            struct err *e);
+/*
+ * Errors: ERR_NOT_FOUND (unknown id, or of another repository), ERR_BUSY
+ *         (another request holds it; *info is filled).
+ */
+must_check int upload_take(struct store *s, const char *repo, const char *id,
+                           struct upload **out, struct upload_info *info,
+                           struct err *e);
+void upload_release(struct store *s, struct upload *u);
+int64_t upload_offset(const struct upload *u);
+/*
+ * Append bytes, hashing on the way.  Errors: ERR_NO_SPACE, ERR_IO,
+ * ERR_READ_ONLY; the session keeps what was durable before.
+ */
+must_check int upload_append(struct store *s, struct upload *u,
+                             const void *data, size_t len, struct err *e);
+/* Make what was appended durable (fdatasync); then run store_job_offset. */
+must_check int upload_sync(struct store *s, struct upload *u, struct err *e);
+/*
+ * Check the content against d and give it its name in the blob store, all
+ * durable but for the index: then run store_job_blob.
+ * Errors: ERR_DIGEST when the bytes do not match: the session is over, call
+ *         upload_drop.
+ */
+must_check int upload_finish(struct store *s, struct upload *u,
+                             const struct digest *d, struct err *e);
+/* Forget the session (it is free'd) and remove its file. */
+void upload_drop(struct store *s, struct upload *u);
+/* The row an ended session leaves must go too: see store_job_upload_gone. */
+void upload_id(const struct upload *u, char out[UPLOAD_ID_LEN + 1]);
+
+/* ---- writes: jobs ------------------------------------------------------- */
+
+/*
+ * Embedded as the first member of each job type.  The caller fills the job
+ * and `done`, submits it, and must keep it alive until done() is called, on
+ * the writer thread; rc and e hold the result then.
+ */
+struct store_job {
+    struct store_job *next;
+    int (*run)(struct store *s, struct store_job *j, struct err *e);
+    void (*after)(struct store *s, struct store_job *j); /* after COMMIT */
+    void (*done)(struct store_job *j);
+    int rc;
+    struct err e;
+};
+
+/* Thread: any. */
+void store_submit(struct store *s, struct store_job *j);
+/* Submit and wait: for tests and start-up, never on a lane or a worker. */
+int store_run(struct store *s, struct store_job *j);
+
+/* Record an upload's durable offset. */
+struct store_job_offset {
+    struct store_job job;
+    struct upload *upload; /* taken by the caller */
+};
+void store_job_offset_init(struct store_job_offset *j, struct upload *u);
+
+/* Commit a finished upload as a blob of its repository; drops the session. */
+struct store_job_blob {
+    struct store_job job;
+    struct upload *upload;
+    struct digest digest;
+};
+void store_job_blob_init(struct store_job_blob *j, struct upload *u,
+                         const struct digest *d);
+
+/* Remove the row of an upload that was dropped. */
+struct store_job_upload_gone {
+    struct store_job job;
+    char id[UPLOAD_ID_LEN + 1];
+};
+void store_job_upload_gone_init(struct store_job_upload_gone *j,
+                                const char *id);
+
+/*
+ * Link a blob that `from` has into `repo`; from "" means any repository.
+ * Errors: ERR_NOT_FOUND.
+ */
+struct store_job_mount {
+    struct store_job job;
+    char repo[NAME_MAX_LEN + 1], from[NAME_MAX_LEN + 1];
+    struct digest digest;
+};
+void store_job_mount_init(struct store_job_mount *j);
+
+#define STORE_MAX_TAGS 46
+
+/*
+ * Store a manifest, its references and its tags in one transaction.
+ * Errors: ERR_MISSING: references are not in the repository; `missing` lists
+ *         them.  ERR_INVALID: a descriptor's size is not the blob's.
+ */
+struct store_job_manifest {
+    struct store_job job;
+    const char *repo;
+    const struct manifest *parsed;
+    const void *bytes;
+    size_t len;
+    struct digest digest;
+    const char *tags[STORE_MAX_TAGS];
+    size_t tag_count;
+    struct digest missing[16]; /* output, the first ones */
+    size_t missing_count;
+};
+void store_job_manifest_init(struct store_job_manifest *j);
+
+enum store_delete { DELETE_TAG, DELETE_MANIFEST, DELETE_BLOB };
+
+/*
+ * Delete a tag, a manifest with its tags, or a blob's link.
+ * Errors: ERR_NOT_FOUND; ERR_BUSY when something in the repository needs it
+ *         (the message names it).
+ */
+struct store_job_delete {
+    struct store_job job;
+    enum store_delete what;
+    char repo[NAME_MAX_LEN + 1];
+    char tag[TAG_MAX_LEN + 1];
+    struct digest digest;
+};
+void store_job_delete_init(struct store_job_delete *j);
+
+/* Push a review entry of a blob on by the grace. */
+struct store_job_touch {
+    struct store_job job;
+    char repo[NAME_MAX_LEN + 1];
+    struct digest digest;
+};
+void store_job_touch_init(struct store_job_touch *j);
+
+/* Unlink up to 64 files of deleted blobs; *more when some are left. */
+struct store_job_reap {
+    struct store_job job;
+    bool more;
+    size_t count;
+    char names[64][DIGEST_TEXT_MAX];
+};
+void store_job_reap_init(struct store_job_reap *j);
+
+/*
+ * Drop sessions that were idle too long, with their files; returns how many.
+ * Their rows go by jobs this call submits.  Thread: any but the writer.
+ */
+size_t store_expire_uploads(struct store *s);
+
+#endif

@@ -1,0 +1,74 @@
+/* Inside of the store, shared by the files of this folder only. */
+#ifndef BERTH_STORAGE_STORE_INT_H
+#define BERTH_STORAGE_STORE_INT_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "storage/store.h"
+#include "storage/upload_int.h"
+
+#define STORE_FORMAT         1
+#define STORE_APPLICATION_ID 0x62727468 /* "brth" */
+
+/* A connection with its statements, prepared on first use and kept. */
+struct index_conn {
+    sqlite3 *db;
+    sqlite3_stmt *statements[48];
+    const char *texts[48]; /* the literal itself is the key */
+};
+
+struct store {
+    struct store_opts opts;
+    char *root_path;
+    int root_fd, lock_fd, uploads_fd, trash_fd;
+    int blobs_fd[3]; /* by enum hash_alg */
+    int64_t min_free;
+
+    /* The writer. */
+    struct index_conn index;
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock; /* queue and stopping */
+    pthread_cond_t wake;
+    struct store_job *head, **tail;
+    bool stopping;
+    int wal_pages;
+
+    /* Set once, by whoever met the I/O error first. */
+    atomic_bool is_faulty;
+    char fault[256];
+
+    struct upload_table uploads;
+};
+
+/* index.c */
+must_check int index_open_writer(struct store *s, struct err *e);
+must_check int index_open_reader(struct store *s, struct index_conn *c,
+                                 struct err *e);
+void index_close(struct index_conn *c);
+/* A reset statement for this literal text, or NULL with *e. */
+sqlite3_stmt *index_statement(struct index_conn *c, const char *text,
+                              struct err *e);
+void index_reset_all(struct index_conn *c);
+/* Turn a SQLite result into *e; returns -1. */
+int index_err(sqlite3 *db, int rc, const char *what, struct err *e);
+/* Bind a digest as its key. */
+void index_bind_digest(sqlite3_stmt *st, int at, const struct digest *d);
+void index_bind_text(sqlite3_stmt *st, int at, const char *text);
+
+/* writer.c */
+must_check int writer_start(struct store *s, struct err *e);
+void writer_stop(struct store *s);
+
+/* store.c */
+void store_set_fault(struct store *s, const struct err *e);
+/* "<2 hex>/<hex>" below blobs_fd[alg]. */
+#define BLOB_PATH_MAX (3 + 128 + 1)
+char *store_blob_path(const struct digest *d, char out[BLOB_PATH_MAX]);
+/* fsync the shard folder that holds the blob's name. */
+must_check int store_sync_shard(struct store *s, const struct digest *d,
+                                struct err *e);
+
+#endif

@@ -1,0 +1,30 @@
+/* The table of upload sessions. */
+#ifndef BERTH_STORAGE_UPLOAD_INT_H
+#define BERTH_STORAGE_UPLOAD_INT_H
+
+#include <pthread.h>
+
+#include "storage/store.h"
+
+#define UPLOAD_MAX_SESSIONS 10000
+
+struct upload_table {
+    pthread_mutex_t lock;
+    struct upload *by_id; /* uthash */
+    size_t count;
+};
+
+struct store;
+
+void upload_table_init(struct upload_table *t);
+void upload_table_free(struct upload_table *t);
+/*
+ * A session found in the index at start: its file is cut to offset and will
+ * be hashed again when it is used.
+ */
+must_check int upload_restore(struct store *s, const char *id,
+                              const char *repo, int64_t offset, int64_t touched,
+                              struct err *e);
+bool upload_known(struct store *s, const char *id);
+
+#endif

@@ -1,0 +1,218 @@
+/*
+ * The index writer: one thread, group commit.
+ *
+ * The writer takes what waits, runs each job in a savepoint, commits once and
+ * then answers them all, so that many pushes share one fsync.
+ *
+ * Invariants: 1. done() is called only after COMMIT returned success, or with
+ * an error; 2. a job has no side effect outside the database except idempotent
+ * link and rename; 3. when SQLite rolled the transaction back by itself
+ * (autocommit is on again), nobody is answered: the jobs run again one by one
+ * and the guilty one gets its error; 4. an I/O error of COMMIT is never
+ * retried: the store turns read-only.
+ */
+#include <string.h>
+
+#include "storage/store_int.h"
+
+enum { BATCH_MAX = 64, CHECKPOINT_PAGES = 4000 };
+
+static int exec(struct store *s, const char *sql, struct err *e)
+{
+    int rc = sqlite3_exec(s->index.db, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? 0 : index_err(s->index.db, rc, sql, e);
+}
+
+/*
+ * Run one job inside the open transaction.  Returns false when SQLite threw
+ * the whole transaction away.
+ */
+static bool run_in_savepoint(struct store *s, struct store_job *j)
+{
+    struct err e = {0};
+
+    if (exec(s, "SAVEPOINT job", &j->e) < 0) {
+        j->rc = -1;
+        return !sqlite3_get_autocommit(s->index.db);
+    }
+    j->rc = j->run(s, j, &j->e);
+    index_reset_all(&s->index);
+    if (sqlite3_get_autocommit(s->index.db))
+        return false;
+    if (j->rc < 0)
+        exec(s, "ROLLBACK TO job", &e);
+    return exec(s, "RELEASE job", &e) == 0 && !sqlite3_get_autocommit(s->index.db);
+}
+
+static void fail(struct store_job *j, const struct err *e)
+{
+    j->rc = -1;
+    j->e = *e;
+}
+
+/*
+ * Commit n jobs in one transaction.  Returns false when the transaction was
+ * lost before COMMIT; a failed COMMIT is an answer, not a loss.
+ */
+static bool commit_batch(struct store *s, struct store_job **jobs, int n)
+{
+    struct err e = {0}, ignored = {0};
+
+    if (exec(s, "BEGIN IMMEDIATE", &e) < 0) {
+        for (int i = 0; i < n; i++)
+            fail(jobs[i], &e);
+        return true;
+    }
+    for (int i = 0; i < n; i++) {
+        if (!run_in_savepoint(s, jobs[i])) {
+            if (!sqlite3_get_autocommit(s->index.db))
+                exec(s, "ROLLBACK", &ignored);
+            return false;
+        }
+    }
+    if (exec(s, "COMMIT", &e) < 0) {
+        if (!sqlite3_get_autocommit(s->index.db))
+            exec(s, "ROLLBACK", &ignored);
+        if (e.code == ERR_IO)
+            store_set_fault(s, &e);
+        for (int i = 0; i < n; i++)
+            fail(jobs[i], &e);
+    }
+    return true;
+}
+
+static void run_batch(struct store *s, struct store_job **jobs, int n)
+{
+    struct err e = {0};
+
+    if (store_fault(s)) {
+        err_set(&e, ERR_READ_ONLY, "storage is read-only: %s", s->fault);
+        for (int i = 0; i < n; i++)
+            fail(jobs[i], &e);
+        return;
+    }
+    if (commit_batch(s, jobs, n))
+        return;
+    for (int i = 0; i < n; i++) {
+        if (commit_batch(s, &jobs[i], 1))
+            continue;
+        if (jobs[i]->rc == 0)
+            err_set(&jobs[i]->e, ERR_NO_SPACE,
+                    "index: the transaction was rolled back");
+        jobs[i]->rc = -1;
+        if (jobs[i]->e.code == ERR_IO)
+            store_set_fault(s, &jobs[i]->e);
+    }
+}
+
+static void checkpoint(struct store *s, int mode)
+{
+    sqlite3_wal_checkpoint_v2(s->index.db, NULL, mode, NULL, NULL);
+    s->wal_pages = 0;
+}
+
+/* Up to BATCH_MAX waiting jobs; blocks; 0 when stopping and empty. */
+static int take_batch(struct store *s, struct store_job **jobs)
+{
+    int n = 0;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->head && !s->stopping)
+        pthread_cond_wait(&s->wake, &s->lock);
+    while (s->head && n < BATCH_MAX) {
+        jobs[n++] = s->head;
+        s->head = s->head->next;
+    }
+    if (!s->head)
+        s->tail = &s->head;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+static void *writer_main(void *arg)
+{
+    struct store *s = arg;
+    struct store_job *jobs[BATCH_MAX];
+    int n;
+
+    while ((n = take_batch(s, jobs)) > 0) {
+        run_batch(s, jobs, n);
+        for (int i = 0; i < n; i++) {
+            if (jobs[i]->rc == 0 && jobs[i]->after)
+                jobs[i]->after(s, jobs[i]);
+            jobs[i]->done(jobs[i]);
+        }
+        if (s->wal_pages >= CHECKPOINT_PAGES)
+            checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
+    }
+    return NULL;
+}
+
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct store *s = arg;
+
+    (void)db;
+    (void)name;
+    s->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+int writer_start(struct store *s, struct err *e)
+{
+    int rc;
+
+    sqlite3_wal_hook(s->index.db, on_wal, s);
+    rc = pthread_create(&s->thread, NULL, writer_main, s);
+    if (rc != 0)
+        return err_sys(e, rc, "start index writer");
+    s->has_thread = true;
+    return 0;
+}
+
+void writer_stop(struct store *s)
+{
+    if (s->has_thread) {
+        pthread_mutex_lock(&s->lock);
+        s->stopping = true;
+        pthread_cond_signal(&s->wake);
+        pthread_mutex_unlock(&s->lock);
+        pthread_join(s->thread, NULL);
+        s->has_thread = false;
+        checkpoint(s, SQLITE_CHECKPOINT_TRUNCATE);
+    }
+}
+
+void store_submit(struct store *s, struct store_job *j)
+{
+    j->next = NULL;
+    pthread_mutex_lock(&s->lock);
+    *s->tail = j;
+    s->tail = &j->next;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* For callers that wait: all share one condition, done==NULL is the sign. */
+static pthread_mutex_t waiters = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t waiters_wake = PTHREAD_COND_INITIALIZER;
+
+static void on_waited(struct store_job *j)
+{
+    pthread_mutex_lock(&waiters);
+    j->done = NULL;
+    pthread_cond_broadcast(&waiters_wake);
+    pthread_mutex_unlock(&waiters);
+}
+
+int store_run(struct store *s, struct store_job *j)
+{
+    j->done = on_waited;
+    store_submit(s, j);
+    pthread_mutex_lock(&waiters);
+    while (j->done)
+        pthread_cond_wait(&waiters_wake, &waiters);
+    pthread_mutex_unlock(&waiters);
+    return j->rc;
+}
