@@ -5,6 +5,9 @@
  * one lane and is touched by no other thread, so it needs no lock.  Other
  * threads (workers, the index writer) hand results over with lane_post().
  *
+ * A worker's run() ends with lane_post(lane, &msg) of a message embedded
+ * beside its struct work; an exchange stays alive meanwhile by http_hold().
+ *
  * 1. Messages of one sender run in the order they were posted.
  * 2. A message runs on the lane's thread, never inside lane_post().
  * 3. A message posted before lane_stop() is run before lane_stop() returns.
