@@ -11,9 +11,9 @@
 
 #include <stddef.h>
 
-#define must_check __attribute__((warn_unused_result))
+#define must_check              __attribute__((warn_unused_result))
 #define printf_like(fmt, first) __attribute__((format(printf, fmt, first)))
-#define array_len(a) (sizeof(a) / sizeof((a)[0]))
+#define array_len(a)            (sizeof(a) / sizeof((a)[0]))
 
 /*
  * A stated invariant.  Kept in release builds: a broken invariant must stop
@@ -21,14 +21,13 @@
  * hint, since gcov would count the branch that is never taken.
  */
 #ifdef BERTH_COV
-#define berth_assert(x)                                                        \
-    do {                                                                       \
-        if (!(x))                                                              \
-            __builtin_unreachable();                                           \
+#define berth_assert(x)              \
+    do {                             \
+        if (!(x))                    \
+            __builtin_unreachable(); \
     } while (0)
 #else
-#define berth_assert(x)                                                        \
-    ((x) ? (void)0 : assert_failed(#x, __FILE__, __LINE__))
+#define berth_assert(x) ((x) ? (void)0 : assert_failed(#x, __FILE__, __LINE__))
 #endif
 
 /* Print the broken invariant on stderr and abort. */
@@ -38,7 +37,7 @@ _Noreturn void assert_failed(const char *expr, const char *file, int line);
 void scope_close(int *fd);
 void scope_free(void *pp);
 
-#define scoped_fd __attribute__((cleanup(scope_close))) int
+#define scoped_fd   __attribute__((cleanup(scope_close))) int
 #define scoped_free __attribute__((cleanup(scope_free)))
 
 /* Hand a scoped descriptor over: returns it and leaves -1 behind. */
@@ -50,11 +49,11 @@ static inline int take_fd(int *fd)
 }
 
 /* Hand a scoped pointer over: returns it and leaves NULL behind. */
-#define take_ptr(p)                                                            \
-    (__extension__({                                                           \
-        __typeof__(p) taken_ = (p);                                            \
-        (p) = NULL;                                                            \
-        taken_;                                                                \
+#define take_ptr(p)                 \
+    (__extension__({                \
+        __typeof__(p) taken_ = (p); \
+        (p) = NULL;                 \
+        taken_;                     \
     }))
 
 #endif

@@ -12,8 +12,7 @@
 
 #include "base/num.h"
 
-int io_write_all(int fd, const void *data, size_t len, off_t off,
-                 struct err *e)
+int io_write_all(int fd, const void *data, size_t len, off_t off, struct err *e)
 {
     const char *p = data;
 
@@ -87,8 +86,7 @@ int io_read_file(int dirfd, const char *path, size_t max, char **out,
             break;
         got += (size_t)n;
         if (got > max)
-            return err_set(e, ERR_TOO_LARGE, "%s is over %zu bytes", path,
-                           max);
+            return err_set(e, ERR_TOO_LARGE, "%s is over %zu bytes", path, max);
         if (got == cap) {
             char *more = realloc(buf, cap * 2 + 1);
 

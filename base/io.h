@@ -24,8 +24,8 @@ must_check int io_read_exact(int fd, void *data, size_t len, off_t off,
  * Errors: ERR_NOT_FOUND, ERR_TOO_LARGE, ERR_INVALID when it is no regular
  *       file (a FIFO never blocks: it is opened O_NONBLOCK|O_NOFOLLOW).
  */
-must_check int io_read_file(int dirfd, const char *path, size_t max,
-                            char **out, size_t *len, struct err *e);
+must_check int io_read_file(int dirfd, const char *path, size_t max, char **out,
+                            size_t *len, struct err *e);
 /*
  * Replace a small file so that it is either old or new after a crash:
  * temporary name, write, fdatasync, rename, fsync of the directory.

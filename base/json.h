@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/num.h"
 
-#define JSON_DEPTH_CAP  32
+#define JSON_DEPTH_CAP 32
 #define JSON_TOKEN_CAP 100000
 
 /*

@@ -22,8 +22,8 @@ struct work {
 };
 
 struct workq_opts {
-    int limit[WORK_CLASSES]; /* threads a class may occupy; the pool has the
-                                sum of them */
+    int limit[WORK_CLASSES];  /* threads a class may occupy; the pool has the
+                                 sum of them */
     void *(*init)(void *arg); /* per thread, may be NULL */
     void (*fini)(void *ctx);
     void *arg;

@@ -69,8 +69,7 @@ int index_err(sqlite3 *db, int rc, const char *what, struct err *e)
 
 void index_bind_digest(sqlite3_stmt *st, int at, const struct digest *d)
 {
-    sqlite3_bind_blob(st, at, d->key, (int)digest_key_len(d),
-                      SQLITE_TRANSIENT);
+    sqlite3_bind_blob(st, at, d->key, (int)digest_key_len(d), SQLITE_TRANSIENT);
 }
 
 void index_bind_text(sqlite3_stmt *st, int at, const char *text)
@@ -141,8 +140,7 @@ static int check_format(sqlite3 *db, struct err *e)
         snprintf(sql, sizeof(sql), "PRAGMA application_id=%d",
                  STORE_APPLICATION_ID);
         if (exec(db, "BEGIN IMMEDIATE", e) < 0 || exec(db, schema, e) < 0 ||
-            exec(db, sql, e) < 0 ||
-            exec(db, "PRAGMA user_version=1", e) < 0 ||
+            exec(db, sql, e) < 0 || exec(db, "PRAGMA user_version=1", e) < 0 ||
             exec(db, "COMMIT", e) < 0)
             return -1;
         return 0;
@@ -188,8 +186,8 @@ int index_open_reader(struct store *s, struct index_conn *c, struct err *e)
 {
     if (open_db(s, SQLITE_OPEN_READONLY, &c->db, e) < 0)
         return -1;
-    return exec(c->db,
-                "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-2048", e);
+    return exec(c->db, "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-2048",
+                e);
 }
 
 void index_close(struct index_conn *c)

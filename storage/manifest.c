@@ -90,8 +90,7 @@ static int add_refs(struct manifest *m, const json_t *list, enum ref_kind kind,
     size_t i;
     const json_t *one;
 
-    json_array_foreach(list, i, one)
-    {
+    json_array_foreach (list, i, one) {
         if (add_ref(m, one, kind, what, e) < 0)
             return -1;
     }
@@ -120,8 +119,8 @@ static int decide_type(const json_t *root, struct slice header,
 {
     const json_t *field = json_object_get(root, "mediaType");
     bool has_children = json_object_get(root, "manifests") != NULL;
-    bool has_image = json_object_get(root, "config") ||
-                     json_object_get(root, "layers");
+    bool has_image =
+        json_object_get(root, "config") || json_object_get(root, "layers");
     char type[MEDIA_TYPE_MAX + 1];
 
     if (has_children && has_image)
@@ -129,8 +128,8 @@ static int decide_type(const json_t *root, struct slice header,
                        "manifest has both manifests and config or layers");
     if (!bare_type(header, type))
         return err_set(e, ERR_INVALID, "Content-Type is too long");
-    if (field && (!json_is_string(field) ||
-                  json_string_length(field) > MEDIA_TYPE_MAX))
+    if (field &&
+        (!json_is_string(field) || json_string_length(field) > MEDIA_TYPE_MAX))
         return err_set(e, ERR_INVALID, "mediaType is no valid string");
     if (field && type[0] && strcmp(type, json_string_value(field)) != 0)
         return err_set(e, ERR_INVALID,
@@ -219,8 +218,7 @@ static int parse_labels(const json_t *root, bool is_index, struct manifest *m,
     if (field && !type)
         return err_set(e, ERR_INVALID, "artifactType is no string");
     if (!is_index && (!type || !type[0]))
-        type = json_member_string(json_object_get(root, "config"),
-                                  "mediaType");
+        type = json_member_string(json_object_get(root, "config"), "mediaType");
     if (type && type[0] && !(m->artifact_type = strdup(type)))
         return err_set(e, ERR_NO_MEMORY, "parse manifest: out of memory");
     if (!notes || json_is_null(notes))
@@ -228,8 +226,7 @@ static int parse_labels(const json_t *root, bool is_index, struct manifest *m,
     if (!json_is_object(notes))
         return err_set(e, ERR_INVALID, "annotations is no object");
     /* jansson's iterators take a non-const object but do not change it. */
-    json_object_foreach((json_t *)(uintptr_t)notes, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)notes, key, value) {
         if (!json_is_string(value))
             return err_set(e, ERR_INVALID, "annotation values are strings");
     }

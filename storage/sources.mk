@@ -2,8 +2,10 @@
 STORAGE_SRC := \
 	storage/digest.c \
 	storage/index.c \
+	storage/jobs.c \
 	storage/manifest.c \
 	storage/name.c \
+	storage/query.c \
 	storage/store.c \
 	storage/upload.c \
 	storage/writer.c

@@ -74,8 +74,8 @@ int store_sync_shard(struct store *s, const struct digest *d, struct err *e)
 int store_blob_open(struct store *s, const struct digest *d, int64_t size,
                     int *out, struct err *e)
 {
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
-                                    O_NONBLOCK,
+    struct open_how how = {.flags =
+                               O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     char path[BLOB_PATH_MAX], text[DIGEST_TEXT_MAX];
     scoped_fd fd = -1;
@@ -176,8 +176,7 @@ static int open_root(struct store *s, struct err *e)
     if (st.st_uid != geteuid())
         return err_set(e, ERR_DENIED,
                        "data folder %s belongs to user %u, not to %u",
-                       s->root_path, (unsigned)st.st_uid,
-                       (unsigned)geteuid());
+                       s->root_path, (unsigned)st.st_uid, (unsigned)geteuid());
     if (st.st_mode & S_IWOTH)
         return err_set(e, ERR_DENIED,
                        "data folder %s is writable for everybody: chmod o-w",
@@ -242,8 +241,8 @@ static int open_parts(struct store *s, struct err *e)
 {
     if (open_root(s, e) < 0 || take_lock(s, e) < 0 || make_layout(s, e) < 0)
         return -1;
-    s->min_free = s->opts.min_free_bytes < 0 ? default_floor(s)
-                                             : s->opts.min_free_bytes;
+    s->min_free =
+        s->opts.min_free_bytes < 0 ? default_floor(s) : s->opts.min_free_bytes;
     sweep_dir(s, s->trash_fd, NULL);
     if (index_open_writer(s, e) < 0 || restore_uploads(s, e) < 0)
         return -1;
@@ -253,8 +252,7 @@ static int open_parts(struct store *s, struct err *e)
     return writer_start(s, e);
 }
 
-int store_open(const struct store_opts *opts, struct store **out,
-               struct err *e)
+int store_open(const struct store_opts *opts, struct store **out, struct err *e)
 {
     struct store *s = calloc(1, sizeof(*s));
 

@@ -67,11 +67,6 @@ must_check int store_blob_size(struct store_reader *r, const char *repo,
  */
 must_check int store_blob_open(struct store *s, const struct digest *d,
                                int64_t size, int *fd, struct err *e);
-/* A repository other than any excluded one that has this blob. */
-must_check int store_blob_any_repo(struct store_reader *r,
-                                   const struct digest *d, int64_t *size,
-                                   struct err *e);
-
 struct store_manifest {
     char media_type[MEDIA_TYPE_MAX + 1];
     struct digest digest;
@@ -99,7 +94,7 @@ must_check int store_repositories(struct store_reader *r, const char *last,
                                   struct err *e);
 
 struct store_referrer {
-    int64_t id; /* page key */
+    int64_t id;                                     /* page key */
     char *media_type, *artifact_type, *annotations; /* NULL when absent */
     struct digest digest;
     int64_t size;

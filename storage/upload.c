@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* Adding to a table may fail: every user has a bool `failed` in scope. */
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM        1
 #define uthash_nonfatal_oom(obj) (failed = true)
 #include <uthash.h>
 
@@ -33,13 +33,13 @@ struct upload {
     char id[UPLOAD_ID_LEN + 1];
     char *repo;
     int fd;
-    int64_t offset;  /* written and hashed (unless hashed < 0) */
-    int64_t durable; /* synced */
-    int64_t hashed;  /* == offset, or -1 after a restart */
-    int64_t flushed; /* write-back was started up to here */
+    int64_t offset;               /* written and hashed (unless hashed < 0) */
+    int64_t durable;              /* synced */
+    int64_t hashed;               /* == offset, or -1 after a restart */
+    int64_t flushed;              /* write-back was started up to here */
     struct hash *sha256, *sha512; /* sha512 only when announced */
     bool wants_sha512, is_busy, is_name_durable;
-    int64_t used_ms; /* clock_mono_ms of the last use */
+    int64_t used_ms;          /* clock_mono_ms of the last use */
     struct upload *next_dead; /* while being expired */
     UT_hash_handle hh;
 };
@@ -261,6 +261,11 @@ int64_t upload_offset(const struct upload *u)
     return u->offset;
 }
 
+const char *upload_repo(const struct upload *u)
+{
+    return u->repo;
+}
+
 void upload_id(const struct upload *u, char out[UPLOAD_ID_LEN + 1])
 {
     memcpy(out, u->id, UPLOAD_ID_LEN + 1);
@@ -397,8 +402,7 @@ int upload_sync(struct store *s, struct upload *u, struct err *e)
     return 0;
 }
 
-static int check_digest(struct upload *u, const struct digest *d,
-                        struct err *e)
+static int check_digest(struct upload *u, const struct digest *d, struct err *e)
 {
     unsigned char raw[HASH_MAX];
     struct digest got;
@@ -437,12 +441,11 @@ static int link_blob(struct store *s, struct upload *u, const struct digest *d,
     if (linkat(s->uploads_fd, u->id, dir, path, 0) < 0) {
         if (errno != EEXIST)
             return err_sys(e, errno, "link blob");
-        if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
-            errno != ENOENT)
+        if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
             return err_sys(e, errno, "stat blob");
         /* A damaged file of another size is healed by this push. */
-        if (errno != ENOENT && !(S_ISREG(st.st_mode) &&
-                                 st.st_size == u->offset) &&
+        if (errno != ENOENT &&
+            !(S_ISREG(st.st_mode) && st.st_size == u->offset) &&
             renameat(s->uploads_fd, u->id, dir, path) < 0)
             return err_sys(e, errno, "replace blob");
     }
@@ -483,8 +486,8 @@ size_t store_expire_uploads(struct store *s)
 
     pthread_mutex_lock(&s->uploads.lock);
     HASH_ITER (hh, s->uploads.by_id, u, next) {
-        int64_t limit_s = u->offset ? s->opts.upload_ttl_s
-                                    : s->opts.upload_idle_s;
+        int64_t limit_s =
+            u->offset ? s->opts.upload_ttl_s : s->opts.upload_idle_s;
 
         if (u->is_busy || now - u->used_ms < limit_s * 1000)
             continue;

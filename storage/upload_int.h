@@ -22,9 +22,10 @@ void upload_table_free(struct upload_table *t);
  * A session found in the index at start: its file is cut to offset and will
  * be hashed again when it is used.
  */
-must_check int upload_restore(struct store *s, const char *id,
-                              const char *repo, int64_t offset, int64_t touched,
-                              struct err *e);
+must_check int upload_restore(struct store *s, const char *id, const char *repo,
+                              int64_t offset, int64_t touched, struct err *e);
 bool upload_known(struct store *s, const char *id);
+/* Borrowed; lives as long as the session. */
+const char *upload_repo(const struct upload *u);
 
 #endif

@@ -42,7 +42,8 @@ static bool run_in_savepoint(struct store *s, struct store_job *j)
         return false;
     if (j->rc < 0)
         exec(s, "ROLLBACK TO job", &e);
-    return exec(s, "RELEASE job", &e) == 0 && !sqlite3_get_autocommit(s->index.db);
+    return exec(s, "RELEASE job", &e) == 0 &&
+           !sqlite3_get_autocommit(s->index.db);
 }
 
 static void fail(struct store_job *j, const struct err *e)
