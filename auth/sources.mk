@@ -1,2 +1,3 @@
 # auth: the one question may(who, action, repository); challenge grammar.
-AUTH_SRC :=
+AUTH_SRC := \
+	auth/policy.c

@@ -1,2 +1,12 @@
 # server: the registry's HTTP face.
-SERVER_SRC :=
+SERVER_SRC := \
+	server/api.c \
+	server/h_base.c \
+	server/h_blobs.c \
+	server/h_lists.c \
+	server/h_manifests.c \
+	server/h_upload.c \
+	server/h_uploads.c \
+	server/oci_error.c \
+	server/range.c \
+	server/router.c

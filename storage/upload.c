@@ -38,7 +38,7 @@ struct upload {
     int64_t hashed;               /* == offset, or -1 after a restart */
     int64_t flushed;              /* write-back was started up to here */
     struct hash *sha256, *sha512; /* sha512 only when announced */
-    bool wants_sha512, is_busy, is_name_durable;
+    bool wants_sha512, is_busy, has_file, is_name_durable;
     int64_t used_ms;          /* clock_mono_ms of the last use */
     struct upload *next_dead; /* while being expired */
     UT_hash_handle hh;
@@ -133,6 +133,21 @@ static int table_add(struct store *s, struct upload *u, struct err *e)
     return 0;
 }
 
+/*
+ * Go back to what is durable: after a failed write the bytes behind it were
+ * never acknowledged.  make_ready() cuts the file and hashes again.
+ */
+static void rewind_to_durable(struct upload *u)
+{
+    if (u->offset == u->durable)
+        return;
+    if (u->fd >= 0)
+        close(u->fd);
+    u->fd = -1;
+    u->offset = u->flushed = u->durable;
+    u->hashed = -1;
+}
+
 /* Drop a job's memory once its row is gone. */
 static void on_gone(struct store_job *j)
 {
@@ -153,7 +168,7 @@ static void forget_row(struct store *s, const char *id)
 
 static void discard(struct store *s, struct upload *u)
 {
-    if (u->offset > 0 || u->fd >= 0) {
+    if (u->has_file) {
         unlinkat(s->uploads_fd, u->id, 0);
         forget_row(s, u->id);
     }
@@ -219,7 +234,7 @@ int upload_restore(struct store *s, const char *id, const char *repo,
         return err_set(e, ERR_NO_MEMORY, "upload: out of memory");
     u->offset = u->durable = u->flushed = offset;
     u->hashed = -1;
-    u->is_name_durable = true;
+    u->has_file = u->is_name_durable = true;
     u->used_ms -= (idle_s > 0 ? idle_s : 0) * 1000;
     return table_add(s, u, e);
 }
@@ -242,6 +257,7 @@ int upload_take(struct store *s, const char *repo, const char *id,
     }
     if (rc == 0) {
         u->is_busy = true;
+        rewind_to_durable(u);
         *out = u;
     }
     pthread_mutex_unlock(&s->uploads.lock);
@@ -313,13 +329,14 @@ static int make_ready(struct store *s, struct upload *u, struct err *e)
     if (u->fd >= 0 && u->hashed == u->offset)
         return 0;
     if (u->fd < 0) {
-        bool is_new = u->offset == 0 && !u->is_name_durable;
+        bool is_new = !u->has_file;
         int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
 
         u->fd = openat(s->uploads_fd, u->id,
                        is_new ? flags | O_CREAT | O_EXCL : flags, 0600);
         if (u->fd < 0)
             return err_sys(e, errno, "open upload file");
+        u->has_file = true;
         if (ftruncate(u->fd, u->offset) < 0)
             return err_sys(e, errno, "cut upload file");
     }

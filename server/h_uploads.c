@@ -1,0 +1,105 @@
+/*
+ * POST of the uploads collection: a new session, a whole blob in one request,
+ * or a mount.  Spec: OCI distribution, end-4 and end-11.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "server/req.h"
+
+static void reply_session(struct req *r, const struct upload_info *info)
+{
+    set_location(r, "blobs/uploads", info->id);
+    http_set(r->x, "Docker-Upload-UUID", info->id);
+    http_set(r->x, "Range", "0-0");
+    http_reply(r->x, 202, NULL, 0);
+}
+
+/* A new session; NULL id on failure, which was answered. */
+static bool begin(struct req *r, enum hash_alg alg, struct upload_info *info)
+{
+    if (upload_begin(r->api->store, r->name, alg, info, &r->e) == 0)
+        return true;
+    reply_failure(r, &r->e);
+    return false;
+}
+
+static void begin_plain(struct req *r)
+{
+    struct upload_info info;
+    const char *alg = NULL;
+
+    if (http_query_get(r->x, "digest-algorithm", &alg, NULL) < 0 ||
+        (alg && strcmp(alg, "sha256") != 0 && strcmp(alg, "sha512") != 0)) {
+        reply_error(r, OCI_DIGEST_INVALID,
+                    "digest-algorithm is not sha256 or sha512");
+        return;
+    }
+    if (begin(r, alg && strcmp(alg, "sha512") == 0 ? HASH_SHA512 : HASH_SHA256,
+              &info))
+        reply_session(r, &info);
+}
+
+static void after_mount(struct req *r)
+{
+    char text[DIGEST_TEXT_MAX];
+
+    if (r->rc == 0) {
+        set_location(r, "blobs", digest_format(&r->digest, text));
+        set_digest(r, &r->digest);
+        http_reply(r->x, 201, NULL, 0);
+    } else if (r->e.code == ERR_NOT_FOUND) {
+        begin_plain(r); /* never an error: the client uploads instead */
+    } else {
+        reply_failure(r, &r->e);
+    }
+}
+
+/*
+ * Mount when the digest and the source are well-formed; an absent source
+ * means any repository that the caller may pull from.
+ */
+static bool try_mount(struct req *r, const char *digest, const char *from)
+{
+    if (digest_parse(slice_of(digest), &r->digest) != DIGEST_OK ||
+        (from && !name_is_repository(slice_of(from))))
+        return false;
+    if (policy_may(&r->api->policy, POLICY_PULL,
+                   from ? slice_of(from) : r->route.name) != POLICY_YES)
+        return false;
+    store_job_mount_init(&r->write.mount);
+    snprintf(r->write.mount.repo, sizeof(r->write.mount.repo), "%s", r->name);
+    snprintf(r->write.mount.from, sizeof(r->write.mount.from), "%s",
+             from ? from : "");
+    r->write.mount.digest = r->digest;
+    req_write(r, after_mount);
+    return true;
+}
+
+void h_uploads(struct req *r)
+{
+    const char *mount = NULL, *from = NULL, *digest = NULL;
+    struct upload_info info;
+
+    if (http_query_get(r->x, "mount", &mount, NULL) < 0 ||
+        http_query_get(r->x, "from", &from, NULL) < 0 ||
+        http_query_get(r->x, "digest", &digest, NULL) < 0) {
+        reply_error(r, OCI_DIGEST_INVALID, "malformed query");
+        return;
+    }
+    if (mount) {
+        if (!try_mount(r, mount, from))
+            begin_plain(r);
+        return;
+    }
+    if (!digest) {
+        begin_plain(r);
+        return;
+    }
+    if (digest_parse(slice_of(digest), &r->digest) != DIGEST_OK) {
+        reply_error(r, OCI_DIGEST_INVALID, "the digest is malformed");
+        return;
+    }
+    if (begin(r, digest_alg(&r->digest), &info))
+        upload_whole_body(r, info.id);
+}
