@@ -1,6 +1,8 @@
 # server: the registry's HTTP face.
 SERVER_SRC := \
+	server/access_log.c \
 	server/api.c \
+	server/config.c \
 	server/h_base.c \
 	server/h_blobs.c \
 	server/h_lists.c \
@@ -8,5 +10,6 @@ SERVER_SRC := \
 	server/h_upload.c \
 	server/h_uploads.c \
 	server/oci_error.c \
+	server/options.c \
 	server/range.c \
 	server/router.c
