@@ -12,5 +12,8 @@ BASE_SRC := \
 
 UNIT_TESTS += \
 	tests/unit/base/test_err.c \
+	tests/unit/base/test_hash.c \
 	tests/unit/base/test_io.c \
+	tests/unit/base/test_json.c \
+	tests/unit/base/test_log.c \
 	tests/unit/base/test_num.c

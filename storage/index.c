@@ -56,6 +56,11 @@ int index_err(sqlite3 *db, int rc, const char *what, struct err *e)
     case SQLITE_READONLY:
         code = ERR_READ_ONLY;
         break;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        code = ERR_BUSY;
+        break;
+    case SQLITE_CONSTRAINT:
     case SQLITE_MISUSE:
     case SQLITE_ERROR:
         code = ERR_INTERNAL;

@@ -151,7 +151,7 @@ static int run_offset(struct store *s, struct store_job *job, struct err *e)
     upload_id(j->upload, id);
     index_bind_text(st, 1, id);
     index_bind_text(st, 2, upload_repo(j->upload));
-    sqlite3_bind_int64(st, 3, upload_offset(j->upload));
+    sqlite3_bind_int64(st, 3, upload_durable(j->upload));
     sqlite3_bind_int64(st, 4, clock_wall_s());
     return step(s, st, e);
 }
@@ -277,10 +277,16 @@ void store_job_mount_init(struct store_job_mount *j)
 static int run_touch(struct store *s, struct store_job *job, struct err *e)
 {
     struct store_job_touch *j = (struct store_job_touch *)job;
-    int64_t repo;
+    int64_t repo, ignored;
+    int rc;
 
     if (repo_id(s, j->repo, false, &repo, e) < 0)
         return -1;
+    rc =
+        find_repo_digest(s, "SELECT 1 FROM repo_blob WHERE repo=? AND digest=?",
+                         repo, &j->digest, &ignored, e);
+    if (rc <= 0)
+        return rc < 0 ? -1 : err_set(e, ERR_NOT_FOUND, "blob is unknown");
     return run_repo_digest(
         s, "UPDATE review SET due=max(due, ?3) WHERE repo=?1 AND digest=?2",
         repo, &j->digest, clock_wall_s() + s->opts.grace_s, e);
@@ -437,10 +443,11 @@ static int set_tag(struct store *s, int64_t repo, const char *name, int64_t id,
 static int run_manifest(struct store *s, struct store_job *job, struct err *e)
 {
     struct store_job_manifest *j = (struct store_job_manifest *)job;
-    int64_t repo, id;
+    int64_t repo, id = 0;
 
     j->missing_count = 0;
-    if (repo_id(s, j->repo, true, &repo, e) < 0 ||
+    if (store_check_space(s, e) < 0 ||
+        repo_id(s, j->repo, true, &repo, e) < 0 ||
         check_references(s, j, repo, e) < 0 ||
         insert_manifest(s, j, repo, &id, e) < 0 ||
         insert_refs(s, j, repo, id, e) < 0)
@@ -454,7 +461,8 @@ static int run_manifest(struct store *s, struct store_job *job, struct err *e)
 
 void store_job_manifest_init(struct store_job_manifest *j)
 {
-    *j = (struct store_job_manifest){.job.run = run_manifest};
+    *j = (struct store_job_manifest){.job.run = run_manifest,
+                                     .job.bytes = &j->len};
 }
 
 /* ---- deletes --------------------------------------------------------------
@@ -520,7 +528,7 @@ static int run_number(struct store *s, const char *text, int64_t a, int64_t b,
 }
 
 static int delete_manifest(struct store *s, int64_t repo,
-                           const struct digest *d, struct err *e)
+                           const struct digest *d, bool force, struct err *e)
 {
     int64_t id;
     int rc =
@@ -529,7 +537,7 @@ static int delete_manifest(struct store *s, int64_t repo,
 
     if (rc == 0)
         return err_set(e, ERR_NOT_FOUND, "manifest is unknown");
-    if (rc < 0 || check_unneeded(s, repo, d, e) < 0)
+    if (rc < 0 || (!force && check_unneeded(s, repo, d, e) < 0))
         return -1;
     /* What it referred to may be unneeded now: the collector looks later. */
     if (run_number(s,
@@ -544,14 +552,22 @@ static int delete_manifest(struct store *s, int64_t repo,
     return run_number(s, "DELETE FROM manifest WHERE id=?", id, 0, e);
 }
 
-static int delete_blob(struct store *s, int64_t repo, const struct digest *d,
-                       struct err *e)
+static int64_t reap_delay(const struct store *s)
 {
+    if (s->opts.reap_delay_s < 0)
+        return 0;
+    return s->opts.reap_delay_s ? s->opts.reap_delay_s : STORE_REAP_DELAY_S;
+}
+
+static int delete_blob(struct store *s, int64_t repo, const struct digest *d,
+                       bool force, struct err *e)
+{
+    int64_t after = clock_wall_s() + reap_delay(s);
     sqlite3_stmt *st;
     int64_t other;
     int rc;
 
-    if (check_unneeded(s, repo, d, e) < 0 ||
+    if ((!force && check_unneeded(s, repo, d, e) < 0) ||
         run_repo_digest(s, "DELETE FROM repo_blob WHERE repo=? AND digest=?",
                         repo, d, 0, e) < 0)
         return -1;
@@ -569,9 +585,11 @@ static int delete_blob(struct store *s, int64_t repo, const struct digest *d,
         return rc < 0 ? -1 : 0;
     if (run_digest(s, "DELETE FROM blob WHERE digest=?", d, 0, e) < 0)
         return -1;
+    if (!s->reap_at || after < s->reap_at)
+        s->reap_at = after;
     return run_digest(
         s, "INSERT OR REPLACE INTO dead_object(digest, after) VALUES(?,?)", d,
-        clock_wall_s(), e);
+        after, e);
 }
 
 static int run_delete(struct store *s, struct store_job *job, struct err *e)
@@ -584,8 +602,8 @@ static int run_delete(struct store *s, struct store_job *job, struct err *e)
     if (j->what == DELETE_TAG)
         return delete_tag(s, repo, j->tag, e);
     if (j->what == DELETE_MANIFEST)
-        return delete_manifest(s, repo, &j->digest, e);
-    return delete_blob(s, repo, &j->digest, e);
+        return delete_manifest(s, repo, &j->digest, j->force, e);
+    return delete_blob(s, repo, &j->digest, j->force, e);
 }
 
 void store_job_delete_init(struct store_job_delete *j)
@@ -619,6 +637,23 @@ static int list_dead(struct store *s, struct digest *out, int max,
     return n;
 }
 
+/* When the next dead object is due, for the writer's clock. */
+static int next_reap(struct store *s, struct err *e)
+{
+    sqlite3_stmt *st =
+        prepare(s, "SELECT after FROM dead_object ORDER BY after LIMIT 1", e);
+    int rc = st ? first(s, st, &s->reap_at, e) : -1;
+
+    if (rc == 0)
+        s->reap_at = 0;
+    return rc < 0 ? -1 : 0;
+}
+
+/*
+ * In a transaction of its own: the rename must never share the fate of the
+ * COMMIT that removes the blob's row, or a rolled back delete would leave a
+ * row without its file.
+ */
 static int run_reap(struct store *s, struct store_job *job, struct err *e)
 {
     struct store_job_reap *j = (struct store_job_reap *)job;
@@ -643,7 +678,7 @@ static int run_reap(struct store *s, struct store_job *job, struct err *e)
     }
     j->count = (size_t)n;
     j->more = n == (int)array_len(dead);
-    return 0;
+    return next_reap(s, e);
 }
 
 static void after_reap(struct store *s, struct store_job *job)
@@ -656,5 +691,6 @@ static void after_reap(struct store *s, struct store_job *job)
 
 void store_job_reap_init(struct store_job_reap *j)
 {
-    *j = (struct store_job_reap){.job.run = run_reap, .job.after = after_reap};
+    *j = (struct store_job_reap){
+        .job.run = run_reap, .job.after = after_reap, .job.is_alone = true};
 }

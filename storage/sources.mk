@@ -9,3 +9,9 @@ STORAGE_SRC := \
 	storage/store.c \
 	storage/upload.c \
 	storage/writer.c
+
+UNIT_TESTS += \
+	tests/unit/storage/test_digest.c \
+	tests/unit/storage/test_manifest.c \
+	tests/unit/storage/test_name.c \
+	tests/unit/storage/test_store.c

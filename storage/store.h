@@ -28,6 +28,8 @@ struct store_opts {
     int64_t upload_ttl_s;   /* an upload with bytes expires after this */
     int64_t min_free_bytes; /* uploads are refused below; -1: 1 GiB or 5 % */
     bool sparse;            /* accept manifests with missing references */
+    int64_t reap_delay_s;   /* a deleted blob's file goes after this;
+                               0: 10 s, < 0: at once */
 };
 
 /*
@@ -176,6 +178,8 @@ struct store_job {
     int (*run)(struct store *s, struct store_job *j, struct err *e);
     void (*after)(struct store *s, struct store_job *j); /* after COMMIT */
     void (*done)(struct store_job *j);
+    const size_t *bytes; /* what it adds to a batch, or NULL: next to nothing */
+    bool is_alone;       /* must not share a transaction */
     int rc;
     struct err e;
 };
@@ -254,10 +258,14 @@ struct store_job_delete {
     char repo[NAME_MAX_LEN + 1];
     char tag[TAG_MAX_LEN + 1];
     struct digest digest;
+    bool force; /* although something needs it */
 };
 void store_job_delete_init(struct store_job_delete *j);
 
-/* Push a review entry of a blob on by the grace. */
+/*
+ * Push a review entry of a blob on by the grace.
+ * Errors: ERR_NOT_FOUND when the blob has left the repository meanwhile.
+ */
 struct store_job_touch {
     struct store_job job;
     char repo[NAME_MAX_LEN + 1];
@@ -265,7 +273,10 @@ struct store_job_touch {
 };
 void store_job_touch_init(struct store_job_touch *j);
 
-/* Unlink up to 64 files of deleted blobs; *more when some are left. */
+/*
+ * Unlink up to 64 files of deleted blobs that are due; more when some are
+ * left.  The writer does this by itself: the job is for tests and tools.
+ */
 struct store_job_reap {
     struct store_job job;
     bool more;

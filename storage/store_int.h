@@ -12,6 +12,9 @@
 #define STORE_FORMAT         1
 #define STORE_APPLICATION_ID 0x62727468 /* "brth" */
 
+/* Seconds between a blob's last row and its file. */
+#define STORE_REAP_DELAY_S 10
+
 /* A connection with its statements, prepared on first use and kept. */
 struct index_conn {
     sqlite3 *db;
@@ -35,6 +38,8 @@ struct store {
     struct store_job *head, **tail;
     bool stopping;
     int wal_pages;
+    int64_t reap_at; /* wall seconds of the next look at dead objects, or 0;
+                        writer only */
 
     /* Set once, by whoever met the I/O error first. */
     atomic_bool is_faulty;
@@ -64,6 +69,8 @@ void writer_stop(struct store *s);
 
 /* store.c */
 void store_set_fault(struct store *s, const struct err *e);
+/* ERR_NO_SPACE below the floor of free space, ERR_READ_ONLY after a fault. */
+must_check int store_check_space(struct store *s, struct err *e);
 /* "<2 hex>/<hex>" below blobs_fd[alg]. */
 #define BLOB_PATH_MAX (3 + 128 + 1)
 char *store_blob_path(const struct digest *d, char out[BLOB_PATH_MAX]);

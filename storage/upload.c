@@ -277,6 +277,11 @@ int64_t upload_offset(const struct upload *u)
     return u->offset;
 }
 
+int64_t upload_durable(const struct upload *u)
+{
+    return u->durable;
+}
+
 const char *upload_repo(const struct upload *u)
 {
     return u->repo;
@@ -287,7 +292,7 @@ void upload_id(const struct upload *u, char out[UPLOAD_ID_LEN + 1])
     memcpy(out, u->id, UPLOAD_ID_LEN + 1);
 }
 
-static int check_space(struct store *s, struct err *e)
+int store_check_space(struct store *s, struct err *e)
 {
     struct statvfs fs;
 
@@ -326,14 +331,13 @@ static int hash_prefix(int fd, int64_t n, struct hash *a, struct hash *b,
 /* Open the session's file and bring the digest streams up to offset. */
 static int make_ready(struct store *s, struct upload *u, struct err *e)
 {
-    if (u->fd >= 0 && u->hashed == u->offset)
+    if (u->fd >= 0 && u->sha256 && u->hashed == u->offset)
         return 0;
     if (u->fd < 0) {
-        bool is_new = !u->has_file;
         int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
 
         u->fd = openat(s->uploads_fd, u->id,
-                       is_new ? flags | O_CREAT | O_EXCL : flags, 0600);
+                       u->has_file ? flags : flags | O_CREAT | O_EXCL, 0600);
         if (u->fd < 0)
             return err_sys(e, errno, "open upload file");
         u->has_file = true;
@@ -353,29 +357,51 @@ static int make_ready(struct store *s, struct upload *u, struct err *e)
 }
 
 /*
- * Start write-back of what is new and wait for the part before, so that at
- * most two windows are dirty and the last sync is short.
+ * A sync failed: the kernel may have dropped the pages and marked them clean,
+ * and it reports that only once per descriptor.  So nothing beyond the last
+ * good sync counts any more, and no later sync is asked about it.
  */
-static void flush_window(struct upload *u)
+static int sync_failed(struct store *s, struct upload *u, int sys,
+                       struct err *e)
+{
+    err_sys(e, sys, "sync upload");
+    u->offset = u->flushed = u->durable;
+    u->hashed = -1;
+    close(u->fd);
+    u->fd = -1;
+    if (e->code != ERR_NO_SPACE)
+        store_set_fault(s, e);
+    return -1;
+}
+
+/*
+ * Start write-back of what is new and wait for the part before, so that at
+ * most two windows are dirty and the last sync is short.  Its result counts:
+ * it takes the file's write error away from the fdatasync that follows.
+ */
+static int flush_window(struct store *s, struct upload *u, struct err *e)
 {
     off_t previous = u->flushed - FLUSH_BYTES;
 
     if (u->offset - u->flushed < FLUSH_BYTES)
-        return;
-    sync_file_range(u->fd, u->flushed, u->offset - u->flushed,
-                    SYNC_FILE_RANGE_WRITE);
-    if (previous >= 0)
+        return 0;
+    if (sync_file_range(u->fd, u->flushed, u->offset - u->flushed,
+                        SYNC_FILE_RANGE_WRITE) < 0)
+        return sync_failed(s, u, errno, e);
+    if (previous >= 0 &&
         sync_file_range(u->fd, previous, FLUSH_BYTES,
                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                            SYNC_FILE_RANGE_WAIT_AFTER);
+                            SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+        return sync_failed(s, u, errno, e);
     u->flushed = u->offset;
+    return 0;
 }
 
 int upload_append(struct store *s, struct upload *u, const void *data,
                   size_t len, struct err *e)
 {
     if (u->offset - u->flushed >= FLUSH_BYTES / 2 || u->fd < 0) {
-        if (check_space(s, e) < 0)
+        if (store_check_space(s, e) < 0)
             return -1;
     }
     if (make_ready(s, u, e) < 0)
@@ -393,25 +419,17 @@ int upload_append(struct store *s, struct upload *u, const void *data,
         hash_update(u->sha512, data, len);
     u->offset += (int64_t)len;
     u->hashed = u->offset;
-    flush_window(u);
-    return 0;
+    return flush_window(s, u, e);
 }
 
 int upload_sync(struct store *s, struct upload *u, struct err *e)
 {
-    int rc = 0;
-
     if (u->fd < 0)
         return 0; /* nothing was written by this process */
     if (fdatasync(u->fd) < 0)
-        rc = err_sys(e, errno, "sync upload");
-    else if (!u->is_name_durable)
-        rc = io_sync_dir(s->uploads_fd, e);
-    if (rc < 0) {
-        if (e->code == ERR_IO)
-            store_set_fault(s, e);
-        return -1;
-    }
+        return sync_failed(s, u, errno, e);
+    if (!u->is_name_durable && io_sync_dir(s->uploads_fd, e) < 0)
+        return sync_failed(s, u, e->sys, e);
     u->is_name_durable = true;
     pthread_mutex_lock(&s->uploads.lock);
     u->durable = u->offset;
@@ -472,7 +490,7 @@ static int link_blob(struct store *s, struct upload *u, const struct digest *d,
 int upload_finish(struct store *s, struct upload *u, const struct digest *d,
                   struct err *e)
 {
-    if (u->fd < 0 && check_space(s, e) < 0)
+    if (u->fd < 0 && store_check_space(s, e) < 0)
         return -1;
     if (make_ready(s, u, e) < 0 || check_digest(u, d, e) < 0 ||
         upload_sync(s, u, e) < 0)
@@ -503,10 +521,12 @@ size_t store_expire_uploads(struct store *s)
 
     pthread_mutex_lock(&s->uploads.lock);
     HASH_ITER (hh, s->uploads.by_id, u, next) {
-        int64_t limit_s =
-            u->offset ? s->opts.upload_ttl_s : s->opts.upload_idle_s;
+        int64_t limit_s;
 
-        if (u->is_busy || now - u->used_ms < limit_s * 1000)
+        if (u->is_busy)
+            continue; /* its holder may be writing offset now */
+        limit_s = u->offset ? s->opts.upload_ttl_s : s->opts.upload_idle_s;
+        if (now - u->used_ms < limit_s * 1000)
             continue;
         HASH_DEL(s->uploads.by_id, u);
         s->uploads.count--;

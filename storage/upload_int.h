@@ -25,6 +25,8 @@ void upload_table_free(struct upload_table *t);
 must_check int upload_restore(struct store *s, const char *id, const char *repo,
                               int64_t offset, int64_t touched, struct err *e);
 bool upload_known(struct store *s, const char *id);
+/* Bytes known to be on disk: what may be acknowledged. */
+int64_t upload_durable(const struct upload *u);
 /* Borrowed; lives as long as the session. */
 const char *upload_repo(const struct upload *u);
 

@@ -11,11 +11,20 @@
  * and the guilty one gets its error; 4. an I/O error of COMMIT is never
  * retried: the store turns read-only.
  */
+#include <errno.h>
 #include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
 
 #include "storage/store_int.h"
 
-enum { BATCH_MAX = 64, CHECKPOINT_PAGES = 4000 };
+enum {
+    BATCH_MAX = 64,
+    BATCH_BYTES = 8 << 20,
+    CHECKPOINT_PAGES = 4000,
+    IDLE_S = 2, /* quiet time before an idle checkpoint */
+};
 
 static int exec(struct store *s, const char *sql, struct err *e)
 {
@@ -40,8 +49,11 @@ static bool run_in_savepoint(struct store *s, struct store_job *j)
     index_reset_all(&s->index);
     if (sqlite3_get_autocommit(s->index.db))
         return false;
-    if (j->rc < 0)
+    if (j->rc < 0) {
         exec(s, "ROLLBACK TO job", &e);
+        if (j->e.code == ERR_IO)
+            store_set_fault(s, &j->e);
+    }
     return exec(s, "RELEASE job", &e) == 0 &&
            !sqlite3_get_autocommit(s->index.db);
 }
@@ -61,6 +73,8 @@ static bool commit_batch(struct store *s, struct store_job **jobs, int n)
     struct err e = {0}, ignored = {0};
 
     if (exec(s, "BEGIN IMMEDIATE", &e) < 0) {
+        if (e.code == ERR_IO)
+            store_set_fault(s, &e);
         for (int i = 0; i < n; i++)
             fail(jobs[i], &e);
         return true;
@@ -107,44 +121,117 @@ static void run_batch(struct store *s, struct store_job **jobs, int n)
     }
 }
 
+/*
+ * Copy the WAL into the database.  A failed sync here must never be followed
+ * by another one that "succeeds", hence the fault.
+ */
 static void checkpoint(struct store *s, int mode)
 {
-    sqlite3_wal_checkpoint_v2(s->index.db, NULL, mode, NULL, NULL);
+    struct err e;
+    int rc;
+
+    if (store_fault(s))
+        return;
+    rc = sqlite3_wal_checkpoint_v2(s->index.db, NULL, mode, NULL, NULL);
+    if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CORRUPT) {
+        index_err(s->index.db, rc, "checkpoint", &e);
+        store_set_fault(s, &e);
+    }
     s->wal_pages = 0;
 }
 
-/* Up to BATCH_MAX waiting jobs; blocks; 0 when stopping and empty. */
-static int take_batch(struct store *s, struct store_job **jobs)
+/* Wait for a job, the next reaping, or quiet; under lock; false: timeout. */
+static bool wait_for_jobs(struct store *s)
 {
+    int64_t now = clock_wall_s(), until = 0;
+    struct timespec ts = {0};
+
+    if (s->wal_pages > 0)
+        until = now + IDLE_S;
+    if (s->reap_at && !store_fault(s) && (!until || s->reap_at < until))
+        until = s->reap_at > now ? s->reap_at : now;
+    if (until && until <= now)
+        return s->head || s->stopping;
+    ts.tv_sec = until;
+    while (!s->head && !s->stopping) {
+        if (!until)
+            pthread_cond_wait(&s->wake, &s->lock);
+        else if (pthread_cond_timedwait(&s->wake, &s->lock, &ts) == ETIMEDOUT)
+            break;
+    }
+    return s->head || s->stopping;
+}
+
+/* May the queue's first job join a batch of n jobs and `bytes` bytes? */
+static bool fits(const struct store *s, int n, size_t bytes, bool is_alone)
+{
+    const struct store_job *j = s->head;
+
+    if (n == 0)
+        return true;
+    return n < BATCH_MAX && !is_alone && !j->is_alone &&
+           bytes + (j->bytes ? *j->bytes : 0) <= BATCH_BYTES;
+}
+
+/* Jobs for one transaction; 0 after a quiet time or when it is the end. */
+static int take_batch(struct store *s, struct store_job **jobs, bool *is_end)
+{
+    bool is_alone = false;
+    size_t bytes = 0;
     int n = 0;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->head && !s->stopping)
-        pthread_cond_wait(&s->wake, &s->lock);
-    while (s->head && n < BATCH_MAX) {
+    wait_for_jobs(s);
+    while (s->head && fits(s, n, bytes, is_alone)) {
+        bytes += s->head->bytes ? *s->head->bytes : 0;
+        is_alone = s->head->is_alone;
         jobs[n++] = s->head;
         s->head = s->head->next;
     }
     if (!s->head)
         s->tail = &s->head;
+    *is_end = n == 0 && s->stopping;
     pthread_mutex_unlock(&s->lock);
     return n;
+}
+
+/* A slice of the files of deleted blobs, when the clock says so. */
+static void reap_due(struct store *s)
+{
+    struct store_job_reap reap;
+    struct store_job *j = &reap.job;
+
+    if (!s->reap_at || s->reap_at > clock_wall_s() || store_fault(s))
+        return;
+    store_job_reap_init(&reap);
+    s->reap_at = clock_wall_s() + STORE_REAP_DELAY_S; /* if it fails */
+    run_batch(s, &j, 1);
+    if (j->rc == 0)
+        j->after(s, j);
 }
 
 static void *writer_main(void *arg)
 {
     struct store *s = arg;
     struct store_job *jobs[BATCH_MAX];
+    bool is_end = false;
     int n;
 
-    while ((n = take_batch(s, jobs)) > 0) {
-        run_batch(s, jobs, n);
+    for (;;) {
+        n = take_batch(s, jobs, &is_end);
+        if (is_end)
+            break;
+        if (n > 0)
+            run_batch(s, jobs, n);
         for (int i = 0; i < n; i++) {
             if (jobs[i]->rc == 0 && jobs[i]->after)
                 jobs[i]->after(s, jobs[i]);
             jobs[i]->done(jobs[i]);
         }
-        if (s->wal_pages >= CHECKPOINT_PAGES)
+        reap_due(s);
+        /* Never TRUNCATE while running: the WAL's blocks are what deletes on
+         * a full disk are written into. */
+        if (s->wal_pages >= CHECKPOINT_PAGES || (n == 0 && s->wal_pages > 0))
             checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
     }
     return NULL;
@@ -165,6 +252,7 @@ int writer_start(struct store *s, struct err *e)
     int rc;
 
     sqlite3_wal_hook(s->index.db, on_wal, s);
+    s->reap_at = clock_wall_s(); /* what the last run left */
     rc = pthread_create(&s->thread, NULL, writer_main, s);
     if (rc != 0)
         return err_sys(e, rc, "start index writer");
@@ -172,8 +260,22 @@ int writer_start(struct store *s, struct err *e)
     return 0;
 }
 
+/* Jobs that no writer will run, after a failed open. */
+static void cancel_all(struct store *s)
+{
+    while (s->head) {
+        struct store_job *j = s->head;
+
+        s->head = j->next;
+        j->rc = err_set(&j->e, ERR_CANCELLED, "the store did not open");
+        j->done(j);
+    }
+}
+
 void writer_stop(struct store *s)
 {
+    if (!s->has_thread)
+        cancel_all(s);
     if (s->has_thread) {
         pthread_mutex_lock(&s->lock);
         s->stopping = true;
