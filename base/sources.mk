@@ -1,11 +1,13 @@
 # base: mechanism for both programs; knows nothing of registries or containers.
 BASE_SRC := \
+	base/arena.c \
 	base/clock.c \
 	base/defs.c \
 	base/err.c \
 	base/hash.c \
 	base/io.c \
 	base/json.c \
+	base/lane.c \
 	base/log.c \
 	base/num.c \
 	base/workq.c

@@ -9,6 +9,17 @@ SERVER_SRC := \
 	server/h_manifests.c \
 	server/h_upload.c \
 	server/h_uploads.c \
+	server/http/body.c \
+	server/http/bodyread.c \
+	server/http/conn.c \
+	server/http/exchange.c \
+	server/http/head.c \
+	server/http/listen.c \
+	server/http/pool.c \
+	server/http/reply.c \
+	server/http/server.c \
+	server/http/stream.c \
+	server/http/target.c \
 	server/oci_error.c \
 	server/options.c \
 	server/range.c \

@@ -135,7 +135,7 @@ must_check int http_server_start(const struct http_server_opts *opts,
 const char *http_server_address(const struct http_server *s, size_t i);
 
 /* Open connections now.  Thread: any. */
-unsigned http_server_connections(const struct http_server *s);
+unsigned http_server_connections(struct http_server *s);
 
 /*
  * Stop accepting, close idle connections, let running exchanges finish (their

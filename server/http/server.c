@@ -1,0 +1,385 @@
+/*
+ * The server: listeners on every lane, accepting, draining, stopping.
+ *
+ * 1. One listening socket is registered in every lane; whoever is awake
+ *    accepts, and a connection never changes its lane.
+ * 2. A lane context is touched on its lane only; start, drain and stop reach
+ *    it by message.
+ * 3. Counters are under server.lock; the server is freed when no connection
+ *    and no exchange is left.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/io.h"
+#include "server/http/http_int.h"
+
+#define ACCEPT_TURN 16  /* connections per wake-up */
+#define EMFILE_MS   100 /* listeners rest */
+#define SPARE_FDS   512 /* for files, database, log */
+
+void http_limits_default(struct http_limits *l)
+{
+    *l = (struct http_limits){
+        .head_bytes = 32 * 1024,
+        .line_bytes = 8 * 1024,
+        .header_bytes = 16 * 1024,
+        .headers = 100,
+        .header_ms = 10 * 1000,
+        .idle_ms = 120 * 1000,
+        .window_ms = 30 * 1000,
+        .min_bps = 1024,
+        .body_idle_ms = 60 * 1000,
+        .linger_ms = 2000,
+        .linger_bytes = 1024 * 1024,
+        .drop_bytes = 64 * 1024,
+        .connections = 20000,
+        .requests = 1000,
+        .pool_bytes = 64 * 1024 * 1024,
+        .out_bytes = 256 * 1024,
+        .arena_bytes = 256 * 1024,
+    };
+}
+
+/* ---- accepting ---------------------------------------------------------- */
+
+/* Sent without a parse: the client is refused whatever it asks. */
+static void refuse(int fd)
+{
+    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                               "Content-Length: 0\r\nRetry-After: 1\r\n"
+                               "Connection: close\r\n\r\n";
+
+    (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
+    close(fd);
+}
+
+/* At the cap the longest idle connection makes room, if there is one. */
+static bool make_room(struct lane_ctx *lc)
+{
+    struct http_server *s = lc->server;
+    bool is_full;
+
+    pthread_mutex_lock(&s->lock);
+    is_full = s->conns >= s->limits.connections;
+    pthread_mutex_unlock(&s->lock);
+    if (!is_full)
+        return true;
+    if (!lc->idle)
+        return false;
+    conn_close(lc->idle);
+    return true;
+}
+
+static void rest(struct lane_ctx *lc)
+{
+    struct timeval tv = {0, EMFILE_MS * 1000};
+
+    for (size_t i = 0; i < lc->server->listener_count; i++)
+        event_del(&lc->accept_events[i]);
+    event_add(&lc->resume, &tv);
+}
+
+/* No descriptor left: give the spare one to a client to tell it so. */
+static void on_exhausted(struct lane_ctx *lc, int listen_fd)
+{
+    if (lc->spare_fd >= 0) {
+        int fd;
+
+        close(lc->spare_fd);
+        fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0)
+            refuse(fd);
+        lc->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    rest(lc);
+}
+
+static void take_client(struct lane_ctx *lc, int fd, const struct sockaddr *sa)
+{
+    char peer[HTTP_PEER_SIZE];
+    bool is_loopback;
+    int one = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    listen_format(sa, peer, &is_loopback);
+    if (make_room(lc))
+        conn_open(lc, fd, peer, is_loopback);
+    else
+        refuse(fd);
+}
+
+static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
+{
+    struct lane_ctx *lc = arg;
+
+    (void)what;
+    for (int i = 0; i < ACCEPT_TURN; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof(sa);
+        int fd = accept4(listen_fd, (struct sockaddr *)&sa, &len,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd >= 0) {
+            take_client(lc, fd, (struct sockaddr *)&sa);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                   errno == ENOMEM) {
+            on_exhausted(lc, listen_fd);
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return;
+        }
+    }
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct lane_ctx *lc = arg;
+
+    (void)fd;
+    (void)what;
+    if (atomic_load(&lc->server->is_draining))
+        return;
+    for (size_t i = 0; i < lc->server->listener_count; i++)
+        event_add(&lc->accept_events[i], NULL);
+}
+
+/* ---- lane contexts ------------------------------------------------------ */
+
+static void lane_is_through(struct http_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->pending_lanes--;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_start(struct lane_msg *m)
+{
+    struct lane_ctx *lc =
+        (struct lane_ctx *)((char *)m - offsetof(struct lane_ctx, start_msg));
+    struct http_server *s = lc->server;
+    struct event_base *base = lane_base(lc->lane);
+
+    evtimer_assign(&lc->resume, base, on_resume, lc);
+    for (size_t i = 0; i < s->listener_count; i++) {
+        event_assign(&lc->accept_events[i], base, s->listeners[i].fd,
+                     EV_READ | EV_PERSIST, on_accept, lc);
+        event_add(&lc->accept_events[i], NULL);
+    }
+    lane_is_through(s);
+}
+
+/* Drain and stop: no more clients; stop also cuts what runs. */
+static void quiet(struct lane_ctx *lc, bool is_cut)
+{
+    struct conn *c, *tmp;
+
+    for (size_t i = 0; i < lc->server->listener_count; i++)
+        event_del(&lc->accept_events[i]);
+    event_del(&lc->resume);
+    DL_FOREACH_SAFE(lc->conns, c, tmp)
+    {
+        if (is_cut)
+            conn_close(c);
+        else if (c->state == CONN_IDLE)
+            conn_close(c);
+    }
+    lane_is_through(lc->server);
+}
+
+static struct lane_ctx *of_stop_msg(struct lane_msg *m)
+{
+    return (struct lane_ctx *)((char *)m - offsetof(struct lane_ctx, stop_msg));
+}
+
+static void on_drain(struct lane_msg *m)
+{
+    quiet(of_stop_msg(m), false);
+}
+
+static void on_stop(struct lane_msg *m)
+{
+    quiet(of_stop_msg(m), true);
+}
+
+/* Run fn on every lane and wait until all have done it. */
+static void on_all_lanes(struct http_server *s, void (*fn)(struct lane_msg *))
+{
+    pthread_mutex_lock(&s->lock);
+    s->pending_lanes = (unsigned)s->lane_count;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->lane_count; i++) {
+        s->lanes[i].stop_msg.run = fn;
+        lane_post(s->lanes[i].lane, &s->lanes[i].stop_msg);
+    }
+    pthread_mutex_lock(&s->lock);
+    while (s->pending_lanes > 0)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- life --------------------------------------------------------------- */
+
+static void server_free(struct http_server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        if (s->listeners[i].fd >= 0)
+            close(s->listeners[i].fd);
+    for (size_t i = 0; s->lanes && i < s->lane_count; i++) {
+        if (s->lanes[i].spare_fd >= 0)
+            close(s->lanes[i].spare_fd);
+        free(s->lanes[i].accept_events);
+    }
+    pool_free(&s->pool);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    free(s->common_headers);
+    free(s->listeners);
+    free(s->lanes);
+    free(s);
+}
+
+static int no_memory(struct http_server *s, struct err *e)
+{
+    server_free(s);
+    return err_set(e, ERR_NO_MEMORY, "start HTTP server: out of memory");
+}
+
+static void lower_cap(struct http_limits *l)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur != RLIM_INFINITY) {
+        rlim_t cap = r.rlim_cur > 2 * SPARE_FDS ? r.rlim_cur - SPARE_FDS
+                                                : r.rlim_cur / 2;
+
+        if (l->connections > cap)
+            l->connections = (unsigned)cap;
+    }
+}
+
+static int make_lanes(struct http_server *s,
+                      const struct http_server_opts *opts)
+{
+    s->lanes = calloc(opts->lane_count, sizeof(*s->lanes));
+    if (!s->lanes)
+        return -1;
+    for (size_t i = 0; i < opts->lane_count; i++) {
+        struct lane_ctx *lc = &s->lanes[i];
+
+        lc->server = s;
+        lc->lane = opts->lanes[i];
+        lc->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        lc->start_msg.run = on_start;
+        io_random(&lc->next_id, sizeof(lc->next_id));
+        s->lane_count = i + 1;
+        lc->accept_events =
+            calloc(opts->listen_count, sizeof(*lc->accept_events));
+        if (!lc->accept_events)
+            return -1;
+    }
+    return 0;
+}
+
+int http_server_start(const struct http_server_opts *opts,
+                      struct http_server **out, struct err *e)
+{
+    struct http_server *s = calloc(1, sizeof(*s));
+
+    berth_assert(opts->lane_count > 0 && opts->listen_count > 0);
+    if (!s)
+        return err_set(e, ERR_NO_MEMORY, "start HTTP server: out of memory");
+    s->limits = opts->limits;
+    lower_cap(&s->limits);
+    s->app = opts->app;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    pool_init(&s->pool, s->limits.pool_bytes);
+    s->listeners = calloc(opts->listen_count, sizeof(*s->listeners));
+    s->common_headers =
+        strdup(opts->app.common_headers ? opts->app.common_headers : "");
+    if (!s->listeners || !s->common_headers || make_lanes(s, opts) < 0)
+        return no_memory(s, e);
+    for (size_t i = 0; i < opts->listen_count; i++) {
+        if (listen_open(opts->listen[i], &s->listeners[i], e) < 0) {
+            server_free(s);
+            return -1;
+        }
+        s->listener_count = i + 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    pthread_mutex_lock(&s->lock);
+    s->pending_lanes = (unsigned)s->lane_count;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->lane_count; i++)
+        lane_post(s->lanes[i].lane, &s->lanes[i].start_msg);
+    pthread_mutex_lock(&s->lock);
+    while (s->pending_lanes > 0)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    *out = s;
+    return 0;
+}
+
+const char *http_server_address(const struct http_server *s, size_t i)
+{
+    return i < s->listener_count ? s->listeners[i].text : NULL;
+}
+
+unsigned http_server_connections(struct http_server *s)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&s->lock);
+    n = s->conns;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+bool http_server_drain(struct http_server *s, unsigned timeout_ms)
+{
+    struct timespec until;
+    bool is_empty;
+
+    atomic_store(&s->is_draining, true);
+    on_all_lanes(s, on_drain);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&s->lock);
+    while (s->conns > 0)
+        if (pthread_cond_timedwait(&s->changed, &s->lock, &until) != 0)
+            break;
+    is_empty = s->conns == 0;
+    pthread_mutex_unlock(&s->lock);
+    return is_empty;
+}
+
+void http_server_stop(struct http_server *s)
+{
+    if (!s)
+        return;
+    atomic_store(&s->is_draining, true);
+    on_all_lanes(s, on_stop);
+    pthread_mutex_lock(&s->lock);
+    while (s->conns > 0 || s->exchanges > 0)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    server_free(s);
+}
