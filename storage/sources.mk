@@ -12,6 +12,7 @@ STORAGE_SRC := \
 
 UNIT_TESTS += \
 	tests/unit/storage/test_digest.c \
+	tests/unit/storage/test_fault.c \
 	tests/unit/storage/test_manifest.c \
 	tests/unit/storage/test_name.c \
 	tests/unit/storage/test_store.c

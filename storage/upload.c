@@ -341,8 +341,11 @@ static int make_ready(struct store *s, struct upload *u, struct err *e)
         if (u->fd < 0)
             return err_sys(e, errno, "open upload file");
         u->has_file = true;
-        if (ftruncate(u->fd, u->offset) < 0)
-            return err_sys(e, errno, "cut upload file");
+        if (ftruncate(u->fd, u->offset) < 0) {
+            err_sys(e, errno, "cut upload file");
+            store_set_fault(s, e);
+            return -1;
+        }
     }
     hash_free(u->sha256);
     hash_free(u->sha512);
