@@ -175,7 +175,8 @@ static int run_upload_gone(struct store *s, struct store_job *job,
 
 void store_job_upload_gone_init(struct store_job_upload_gone *j, const char *id)
 {
-    *j = (struct store_job_upload_gone){.job.run = run_upload_gone};
+    *j = (struct store_job_upload_gone){.job.run = run_upload_gone,
+                                        .job.may_use_reserve = true};
     snprintf(j->id, sizeof(j->id), "%s", id);
 }
 
@@ -608,7 +609,8 @@ static int run_delete(struct store *s, struct store_job *job, struct err *e)
 
 void store_job_delete_init(struct store_job_delete *j)
 {
-    *j = (struct store_job_delete){.job.run = run_delete};
+    *j = (struct store_job_delete){.job.run = run_delete,
+                                   .job.may_use_reserve = true};
 }
 
 /* ---- reaper ----------------------------------------------------------------
@@ -691,6 +693,8 @@ static void after_reap(struct store *s, struct store_job *job)
 
 void store_job_reap_init(struct store_job_reap *j)
 {
-    *j = (struct store_job_reap){
-        .job.run = run_reap, .job.after = after_reap, .job.is_alone = true};
+    *j = (struct store_job_reap){.job.run = run_reap,
+                                 .job.after = after_reap,
+                                 .job.is_alone = true,
+                                 .job.may_use_reserve = true};
 }

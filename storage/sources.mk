@@ -11,6 +11,7 @@ STORAGE_SRC := \
 	storage/writer.c
 
 UNIT_TESTS += \
+	tests/unit/storage/test_crash.c \
 	tests/unit/storage/test_digest.c \
 	tests/unit/storage/test_fault.c \
 	tests/unit/storage/test_manifest.c \

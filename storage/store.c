@@ -6,6 +6,7 @@
  *   blobs/<alg>/<2 hex>/<hex>
  *   uploads/<id>   bytes of open sessions
  *   trash/         files between rename and unlink
+ *   reserve        space for deletes on a full disk
  *
  * Invariant: a row never names a blob file that is not on disk whole and
  * synced; a file without a row is garbage.
@@ -237,6 +238,32 @@ static int64_t default_floor(struct store *s)
     return five_percent < (1 << 30) ? five_percent : 1 << 30;
 }
 
+enum { RESERVE_BYTES = 4 << 20 };
+
+void reserve_make(struct store *s)
+{
+    scoped_fd fd = -1;
+    struct statvfs fs;
+
+    /* Not of the last blocks: half of what is free stays free. */
+    if (s->has_reserve || fstatvfs(s->root_fd, &fs) < 0 ||
+        fs.f_bavail * fs.f_frsize < 2 * (uint64_t)RESERVE_BYTES)
+        return;
+    fd = openat(s->root_fd, "reserve",
+                O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;
+    s->has_reserve = fallocate(fd, 0, 0, RESERVE_BYTES) == 0;
+    if (!s->has_reserve)
+        unlinkat(s->root_fd, "reserve", 0);
+}
+
+void reserve_release(struct store *s)
+{
+    unlinkat(s->root_fd, "reserve", 0);
+    s->has_reserve = false;
+}
+
 static int open_parts(struct store *s, struct err *e)
 {
     if (open_root(s, e) < 0 || take_lock(s, e) < 0 || make_layout(s, e) < 0)
@@ -249,6 +276,7 @@ static int open_parts(struct store *s, struct err *e)
     /* The index file's own name must survive a power cut too. */
     if (io_sync_dir(s->root_fd, e) < 0)
         return -1;
+    reserve_make(s);
     return writer_start(s, e);
 }
 

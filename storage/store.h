@@ -180,6 +180,7 @@ struct store_job {
     void (*done)(struct store_job *j);
     const size_t *bytes; /* what it adds to a batch, or NULL: next to nothing */
     bool is_alone;       /* must not share a transaction */
+    bool may_use_reserve; /* frees space: goes on when the disk is full */
     int rc;
     struct err e;
 };

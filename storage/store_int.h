@@ -38,8 +38,9 @@ struct store {
     struct store_job *head, **tail;
     bool stopping;
     int wal_pages;
-    int64_t reap_at; /* wall seconds of the next look at dead objects, or 0;
-                        writer only */
+    bool has_reserve; /* writer only, see reserve_make */
+    int64_t reap_at;  /* wall seconds of the next look at dead objects, or 0;
+                         writer only */
 
     /* Set once, by whoever met the I/O error first. */
     atomic_bool is_faulty;
@@ -71,6 +72,13 @@ void writer_stop(struct store *s);
 void store_set_fault(struct store *s, const struct err *e);
 /* ERR_NO_SPACE below the floor of free space, ERR_READ_ONLY after a fault. */
 must_check int store_check_space(struct store *s, struct err *e);
+/*
+ * A file of a few MiB that keeps space for the transactions that free space:
+ * on a full disk the writer gives it up, and makes it again when there is
+ * room.  Failing to make it is no error.
+ */
+void reserve_make(struct store *s);
+void reserve_release(struct store *s);
 /* "<2 hex>/<hex>" below blobs_fd[alg]. */
 #define BLOB_PATH_MAX (3 + 128 + 1)
 char *store_blob_path(const struct digest *d, char out[BLOB_PATH_MAX]);

@@ -122,6 +122,24 @@ static void run_batch(struct store *s, struct store_job **jobs, int n)
 }
 
 /*
+ * Give the reserve up for what frees space, when the disk was too full for
+ * it.
+ */
+static void retry_with_reserve(struct store *s, struct store_job **jobs, int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct store_job *j = jobs[i];
+
+        if (j->rc == 0 || j->e.code != ERR_NO_SPACE || !j->may_use_reserve)
+            continue;
+        if (s->has_reserve)
+            reserve_release(s);
+        j->rc = 0;
+        run_batch(s, &jobs[i], 1);
+    }
+}
+
+/*
  * Copy the WAL into the database.  A failed sync here must never be followed
  * by another one that "succeeds", hence the fault.
  */
@@ -206,6 +224,7 @@ static void reap_due(struct store *s)
     store_job_reap_init(&reap);
     s->reap_at = clock_wall_s() + STORE_REAP_DELAY_S; /* if it fails */
     run_batch(s, &j, 1);
+    retry_with_reserve(s, &j, 1);
     if (j->rc == 0)
         j->after(s, j);
 }
@@ -223,6 +242,7 @@ static void *writer_main(void *arg)
             break;
         if (n > 0)
             run_batch(s, jobs, n);
+        retry_with_reserve(s, jobs, n);
         for (int i = 0; i < n; i++) {
             if (jobs[i]->rc == 0 && jobs[i]->after)
                 jobs[i]->after(s, jobs[i]);
@@ -233,6 +253,8 @@ static void *writer_main(void *arg)
          * a full disk are written into. */
         if (s->wal_pages >= CHECKPOINT_PAGES || (n == 0 && s->wal_pages > 0))
             checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
+        if (n == 0)
+            reserve_make(s);
     }
     return NULL;
 }

@@ -15,7 +15,7 @@
 #include "storage/store.h"
 
 struct kit {
-    char root[64];
+    char root[80];
     struct store_opts opts;
     struct store *store;
     struct store_reader *reader;
@@ -58,7 +58,7 @@ static inline int kit_setup(void **state)
 static inline int kit_teardown(void **state)
 {
     struct kit *k = *state;
-    char cmd[100];
+    char cmd[128];
 
     kit_close(k);
     snprintf(cmd, sizeof(cmd), "rm -rf %s", k->root);
