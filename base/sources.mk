@@ -18,4 +18,5 @@ UNIT_TESTS += \
 	tests/unit/base/test_io.c \
 	tests/unit/base/test_json.c \
 	tests/unit/base/test_log.c \
-	tests/unit/base/test_num.c
+	tests/unit/base/test_num.c \
+	tests/unit/base/test_workq.c
