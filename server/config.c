@@ -95,7 +95,7 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     if (first_error[0])
         return;
     vsnprintf(text, sizeof(text), fmt, ap);
-    snprintf(first_error, sizeof(first_error), "line %d: %s", cfg->line, text);
+    snprintf(first_error, sizeof(first_error), "%d: %s", cfg->line, text);
 }
 
 /*
@@ -218,8 +218,8 @@ int config_read(struct config *c, const char *path, struct err *e)
     rc = cfg_parse(cfg, path);
     if (rc != CFG_SUCCESS) {
         cfg_free(cfg);
-        return err_set(e, ERR_INVALID, "%s: %s", path,
-                       first_error[0] ? first_error : "cannot be parsed");
+        return err_set(e, ERR_INVALID, "%s:%s", path,
+                       first_error[0] ? first_error : " cannot be parsed");
     }
     rc = 0;
     for (size_t i = 0; rc == 0 && i < array_len(keys); i++)

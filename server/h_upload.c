@@ -28,6 +28,7 @@ struct upload_req {
     bool has_failed; /* failure holds why */
     struct err failure;
     struct http_block *block; /* at the worker */
+    struct http_block *tail;  /* came last before the client left */
 };
 
 static void set_session(struct req *r, const struct upload_info *info)
@@ -77,9 +78,9 @@ static void settle_sync(struct req *r, struct store_reader *reader)
 
     (void)reader;
     r->rc = 0;
-    if (u->block && !u->has_failed)
-        r->rc = upload_append(r->api->store, u->upload, u->block->data,
-                              u->block->len, &r->e);
+    if (u->tail && !u->has_failed)
+        r->rc = upload_append(r->api->store, u->upload, u->tail->data,
+                              u->tail->len, &r->e);
     /* Even when the last block did not fit, the ones before it did. */
     r->rc = upload_sync(r->api->store, u->upload, &r->e);
 }
@@ -88,9 +89,9 @@ static void after_settle(struct req *r)
 {
     struct upload_req *u = r->state;
 
-    if (u->block)
-        http_block_done(r->x, u->block);
-    u->block = NULL;
+    if (u->tail)
+        http_block_done(r->x, u->tail);
+    u->tail = NULL;
     after_settle_sync(r);
 }
 
@@ -99,7 +100,6 @@ static void settle(struct req *r)
     struct upload_req *u = r->state;
 
     u->phase = PHASE_SETTLE;
-    u->block = http_is_alive(r->x) ? NULL : http_body_take(r->x);
     req_work(r, WORK_BODY, settle_sync, after_settle);
 }
 
@@ -108,9 +108,9 @@ static void on_abort(struct http_exchange *x, void *arg)
     struct req *r = arg;
     struct upload_req *u = r->state;
 
-    (void)x;
     if (u->phase != PHASE_BODY)
         return; /* what runs finishes; nobody reads the answer */
+    u->tail = http_body_take(x);
     if (u->block)
         u->is_aborted = true;
     else
