@@ -1,5 +1,5 @@
 # One non-recursive build.  Each folder lists its sources in sources.mk.
-#   make            build/berthd, build/berth, build/berth-image
+#   make            build the programs into build/
 #   make help       everything else
 
 VARIANT ?= release
@@ -96,7 +96,8 @@ A_CLIENT := $(OBJ)/libclient.a $(OBJ)/libstorage.a $(OBJ)/libbase.a
 A_IMAGE  := $(OBJ)/libimage.a $(OBJ)/libclient.a $(OBJ)/libauth.a $(OBJ)/libstorage.a $(OBJ)/libbase.a
 
 # ---- programs --------------------------------------------------------------
-PROGRAMS := $(OUT)/berthd $(OUT)/berth $(OUT)/berth-image
+PROGRAMS := $(OUT)/berthd $(if $(CLIENT_SRC),$(OUT)/berth) \
+	$(if $(IMAGE_SRC),$(OUT)/berth-image)
 programs: $(PROGRAMS)
 
 $(OUT)/berthd: $(call obj,server/main.c) $(A_SERVER)
@@ -141,15 +142,18 @@ include tests/tests.mk
 
 # ---- install, deps, house keeping ------------------------------------------
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/berth \
-		$(DESTDIR)$(PREFIX)/share/doc/berth
-	install -m 0755 $(OUT)/berthd $(OUT)/berth $(DESTDIR)$(PREFIX)/bin/
-	install -m 0755 $(OUT)/berth-image $(DESTDIR)$(PREFIX)/libexec/berth/
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/berth \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0755 $(filter-out %-image,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin/
+	$(if $(IMAGE_SRC),install -D -m 0755 -t $(DESTDIR)$(PREFIX)/libexec/berth \
+		$(OUT)/berth-image)
 	install -m 0644 registry.conf.example README.md $(DESTDIR)$(PREFIX)/share/doc/berth/
+	sed 's,/usr/local,$(PREFIX),' deploy/berthd.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/berthd.service
 
 clean:
 	rm -rf build
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs units install clean check lint format deps long help demo
+.PHONY: all programs units install clean check unit lint format deps long help

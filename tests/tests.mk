@@ -1,3 +1,68 @@
-# How the tests are run; included by the Makefile.
+# How tests, checks and set-up are run; included by the Makefile.
+
+# Debian's own Python has Debian's pytest.
+TEST_PYTHON ?= /usr/bin/python3
+
+DEPS_BUILD := build-essential pkg-config libevent-dev libssl-dev \
+	libjansson-dev libsqlite3-dev libarchive-dev libcurl4-openssl-dev \
+	libconfuse-dev uthash-dev libseccomp-dev libcap-dev libzstd-dev \
+	zlib1g-dev
+DEPS_TEST := libcmocka-dev python3 python3-pytest clang-format-14 cppcheck \
+	skopeo podman buildah docker.io containerd crun runc mmdebstrap \
+	busybox-static strace curl git ca-certificates e2fsprogs iproute2 \
+	util-linux procps kmod
+
+# berthd's own tests: what makes sense under TSan.
+PYTEST_SERVER := tests/integration/test_registry_api.py \
+	tests/integration/test_daemon.py
+PYTEST_ALL := tests/integration tests/fault
+
+# check: build and run the tests of VARIANT (README: "make check").
 check: all units
-	tests/run $(VARIANT)
+	$(TEST_PYTHON) tests/run $(VARIANT) $(OUT) $(UNIT_BIN) -- \
+		$(if $(filter tsan,$(VARIANT)),$(PYTEST_SERVER),$(PYTEST_ALL))
+
+# unit: only the unit tests.
+unit: units
+	$(TEST_PYTHON) tests/run $(VARIANT) $(OUT) $(UNIT_BIN)
+
+# long: what is too slow for every run, with many rounds.
+long: all units
+	BERTH_LONG=1 $(TEST_PYTHON) tests/run $(VARIANT) $(OUT) $(UNIT_BIN) \
+		-- $(PYTEST_ALL)
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+
+# lint: layout, and what cppcheck finds.
+lint:
+	clang-format-14 --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --std=c11 --language=c --error-exitcode=1 \
+		--enable=warning,performance,portability --inline-suppr \
+		--suppressions-list=tests/cppcheck.suppressions \
+		--library=posix -I. -D_GNU_SOURCE -DBERTH_VERSION='"0"' \
+		$(filter %.c,$(filter-out tests/%,$(C_FILES)))
+
+format:
+	clang-format-14 -i $(C_FILES)
+
+# deps: install the Debian packages that are missing.
+deps:
+	@missing=$$(for p in $(DEPS_BUILD) $(if $(BUILD_ONLY),,$(DEPS_TEST)); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
+		grep -qx installed || printf '%s ' $$p; done); \
+	if [ -z "$$missing" ]; then echo "all packages are here"; else \
+		echo "installing: $$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends $$missing \
+		>/dev/null; fi
+
+help:
+	@echo 'make              build berthd (VARIANT=release, asan, tsan, cov)'
+	@echo 'make check        build and run the tests of VARIANT'
+	@echo 'make unit         build and run only the unit tests'
+	@echo 'make long         the tests with many rounds and huge layers'
+	@echo 'make lint         clang-format and cppcheck'
+	@echo 'make format       lay the sources out'
+	@echo 'make deps         install missing Debian packages (BUILD_ONLY=1)'
+	@echo 'make install      DESTDIR= PREFIX=/usr/local'
+	@echo 'make clean        remove build/'

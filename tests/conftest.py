@@ -1,0 +1,140 @@
+"""Fixtures: a berthd of one's own, and a raw HTTP client."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from rawhttp import Client
+
+TOP = pathlib.Path(__file__).resolve().parents[1]
+BUILD = pathlib.Path(os.environ.get("BERTH_BUILD", TOP / "build"))
+VARIANT = os.environ.get("BERTH_VARIANT", "release")
+READY = re.compile(r"berthd \S+ ready: listening on (.*); data in (.*)")
+START_TIMEOUT_S = 60
+REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer",
+           "WARNING: ThreadSanitizer", "invariant broken")
+
+
+class Berthd:
+    """One running berthd; log holds its lines so far."""
+
+    def __init__(self, root, *args, listen="127.0.0.1:0", start=True,
+                 wrapper=()):
+        self.root = pathlib.Path(root)
+        self.args = args
+        self.listen = listen
+        self.wrapper = wrapper
+        self.log = []
+        self.proc = None
+        self.port = None
+        self.ready = threading.Event()
+        if start:
+            self.start()
+
+    def start(self):
+        self.ready.clear()
+        command = [*self.wrapper, str(BUILD / "berthd"), "serve", "--root",
+                   str(self.root), *self.args]
+        if self.listen:
+            command += ["--listen", self.listen]
+        self.proc = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.PIPE)
+        self.reader = threading.Thread(target=self._read,
+                                       args=(self.proc,), daemon=True)
+        self.reader.start()
+        if not self.ready.wait(START_TIMEOUT_S) or self.port is None:
+            self.proc.kill()
+            self.proc.wait()
+            raise RuntimeError("berthd did not start:\n" + self.text())
+        return self
+
+    def _read(self, proc):
+        for raw in proc.stderr:
+            line = raw.decode(errors="replace").rstrip("\n")
+            self.log.append(line)
+            found = READY.search(line)
+            if found:
+                self.addresses = found[1].split(", ")
+                self.port = int(self.addresses[0].rsplit(":", 1)[1])
+                self.ready.set()
+        self.ready.set()
+
+    def text(self):
+        return "\n".join(self.log)
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.port}"
+
+    def client(self):
+        return Client(self.port)
+
+    def memory_kib(self, key="VmHWM"):
+        for line in open(f"/proc/{self.proc.pid}/status"):
+            if line.startswith(key + ":"):
+                return int(line.split()[1])
+        raise KeyError(key)
+
+    def kill(self):
+        """kill -9, as a power cut without the power."""
+        self.proc.send_signal(signal.SIGKILL)
+        self.proc.wait()
+        self.reader.join()
+
+    def stop(self):
+        """SIGTERM; a clean exit without any report is part of every test."""
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGTERM)
+        try:
+            status = self.proc.wait(60)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            self.proc.wait()
+            status = "no end after SIGTERM"
+        self.reader.join()
+        text = self.text()
+        for report in REPORTS:
+            assert report not in text, text
+        assert status == 0, f"exit {status}\n{text}"
+
+
+@pytest.fixture
+def berthd(tmp_path):
+    server = Berthd(tmp_path / "data")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One berthd for all tests of a module; each uses its own repository."""
+    server = Berthd(tmp_path_factory.mktemp("berthd") / "data")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def http(shared):
+    client = shared.client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def repo(request):
+    """A repository name of this test's own."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())
+    return "t/" + name[:60].strip("-")
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
