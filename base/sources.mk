@@ -13,10 +13,12 @@ BASE_SRC := \
 	base/workq.c
 
 UNIT_TESTS += \
+	tests/unit/base/test_arena.c \
 	tests/unit/base/test_err.c \
 	tests/unit/base/test_hash.c \
 	tests/unit/base/test_io.c \
 	tests/unit/base/test_json.c \
+	tests/unit/base/test_lane.c \
 	tests/unit/base/test_log.c \
 	tests/unit/base/test_num.c \
 	tests/unit/base/test_workq.c

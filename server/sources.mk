@@ -24,3 +24,8 @@ SERVER_SRC := \
 	server/options.c \
 	server/range.c \
 	server/router.c
+
+UNIT_TESTS += \
+	tests/unit/server/http/test_body.c \
+	tests/unit/server/http/test_head.c \
+	tests/unit/server/http/test_target.c
