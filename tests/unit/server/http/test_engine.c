@@ -1,0 +1,854 @@
+/*
+ * The whole engine over loopback, with a toy application: what a client sees
+ * when it pipelines, dawdles, hangs up, sends too much or speaks TLS.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/workq.h"
+#include "server/http/http.h"
+
+#define LANES    2
+#define BIG      (24 * 1024 * 1024)
+#define HOST     "Host: r\r\n"
+#define WAIT_S   10
+#define SMALL_MS 50
+
+/* ---- the toy application ------------------------------------------------ */
+
+struct toy {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* Under lock. */
+    unsigned aborts, dones, ended, kept_bytes, runs;
+    int last_status;
+    bool is_last_cut;
+    bool is_gate_open; /* /gate's worker waits for it */
+    struct workq *workers;
+    int big_fd;
+};
+
+/* One request that a worker serves: /work, /gate, or a streamed body. */
+struct job {
+    struct work work;
+    struct lane_msg msg;
+    struct http_exchange *x;
+    struct toy *toy;
+    struct http_block *block;
+    uint64_t sum, bytes;
+    bool is_gate;
+};
+
+static void job_run(struct work *w, void *ctx)
+{
+    struct job *j = (struct job *)w;
+
+    (void)ctx;
+    for (size_t i = 0; j->block && i < j->block->len; i++)
+        j->sum += (unsigned char)j->block->data[i];
+    pthread_mutex_lock(&j->toy->lock);
+    j->toy->runs++;
+    pthread_cond_broadcast(&j->toy->changed);
+    while (j->is_gate && !j->toy->is_gate_open)
+        pthread_cond_wait(&j->toy->changed, &j->toy->lock);
+    pthread_mutex_unlock(&j->toy->lock);
+    lane_post(http_lane(j->x), &j->msg);
+}
+
+static void job_done(struct lane_msg *m)
+{
+    struct job *j = (struct job *)((char *)m - offsetof(struct job, msg));
+    struct http_exchange *x = j->x;
+
+    if (j->block) {
+        struct http_block *b = j->block;
+
+        j->bytes += b->len;
+        j->block = NULL;
+        http_block_done(x, b);
+    } else {
+        http_reply(x, 200, "worked", 6);
+    }
+    http_release(x);
+}
+
+static struct job *job_new(struct http_exchange *x, struct toy *t)
+{
+    struct job *j = arena_alloc(http_arena(x), sizeof(*j));
+
+    berth_assert(j);
+    j->work.run = job_run;
+    j->msg.run = job_done;
+    j->x = x;
+    j->toy = t;
+    return j;
+}
+
+static void submit(struct job *j)
+{
+    http_hold(j->x);
+    workq_submit(j->toy->workers, WORK_BODY, &j->work);
+}
+
+static void on_block(struct http_exchange *x, void *arg, struct http_block *b)
+{
+    struct job *j = arg;
+
+    (void)x;
+    j->block = b;
+    submit(j);
+}
+
+static void on_end(struct http_exchange *x, void *arg)
+{
+    struct job *j = arg;
+    char text[64];
+    int n = snprintf(text, sizeof(text), "%llu %llu",
+                     (unsigned long long)j->bytes, (unsigned long long)j->sum);
+
+    http_reply(x, 201, text, (size_t)n);
+    pthread_mutex_lock(&j->toy->lock);
+    j->toy->ended++;
+    pthread_mutex_unlock(&j->toy->lock);
+}
+
+static const struct http_sink sink = {on_block, on_end};
+
+static void on_abort(struct http_exchange *x, void *arg)
+{
+    struct toy *t = arg;
+    struct http_block *b = http_body_take(x);
+
+    pthread_mutex_lock(&t->lock);
+    t->aborts++;
+    t->kept_bytes = b ? (unsigned)b->len : 0;
+    pthread_mutex_unlock(&t->lock);
+    if (b)
+        http_block_done(x, b);
+    /* Ignored: the exchange is dead. */
+    http_reply(x, 200, "never", 5);
+}
+
+static void on_whole(struct http_exchange *x, void *arg, char *data, size_t len,
+                     bool is_too_large)
+{
+    (void)arg;
+    if (is_too_large)
+        http_reply(x, 413, "too large", 9);
+    else
+        http_reply(x, 200, data, len);
+}
+
+static void on_request(struct http_exchange *x, void *ctx)
+{
+    struct toy *t = ctx;
+    const char *path = http_path(x);
+    struct job *j = job_new(x, t);
+
+    http_on_abort(x, on_abort, t);
+    if (!path) {
+        http_reply(x, 400, "path", 4);
+    } else if (strcmp(path, "/echo") == 0) {
+        http_body_read(x, 1000, on_whole, NULL);
+    } else if (strcmp(path, "/sink") == 0) {
+        http_body_start(x, &sink, j);
+    } else if (strcmp(path, "/work") == 0 || strcmp(path, "/gate") == 0) {
+        j->is_gate = path[1] == 'g';
+        submit(j);
+    } else if (strcmp(path, "/big") == 0) {
+        http_reply_file(x, 200, dup(t->big_fd), 0, BIG);
+    } else if (strcmp(path, "/short") == 0) {
+        http_reply_file(x, 200, dup(t->big_fd), BIG - 10, 1000);
+    } else if (strcmp(path, "/deny") == 0) {
+        http_set(x, "WWW-Authenticate", "Basic realm=\"r\"");
+        http_reply(x, 401, "denied", 6);
+    } else {
+        http_setf(x, "X-Path", "%s", path);
+        http_reply_owned(x, 200, strdup(path), strlen(path));
+    }
+}
+
+static void on_done(const struct http_record *r, void *ctx)
+{
+    struct toy *t = ctx;
+
+    pthread_mutex_lock(&t->lock);
+    t->dones++;
+    t->last_status = r->status;
+    t->is_last_cut = r->is_cut;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static size_t error_body(int status, const char *why, char *out, size_t cap,
+                         void *ctx)
+{
+    (void)ctx;
+    return (size_t)snprintf(out, cap, "{\"s\":%d,\"w\":\"%s\"}", status, why);
+}
+
+/* ---- fixture ------------------------------------------------------------ */
+
+struct fix {
+    struct toy toy;
+    struct lane *lanes[LANES];
+    struct http_server *server;
+    uint16_t port;
+};
+
+static void start(struct fix *f, const struct http_limits *limits)
+{
+    static const char *const listen_on[] = {"127.0.0.1:0"};
+    struct workq_opts w = {.limit = {2, 1, 1}};
+    struct http_server_opts o = {.listen = listen_on, .listen_count = 1};
+    struct err e;
+    uint64_t port;
+
+    memset(f, 0, sizeof(*f));
+    pthread_mutex_init(&f->toy.lock, NULL);
+    pthread_cond_init(&f->toy.changed, NULL);
+    f->toy.big_fd = memfd_create("big", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(f->toy.big_fd, BIG), 0);
+    assert_int_equal(workq_new(&w, &f->toy.workers, &e), 0);
+    for (int i = 0; i < LANES; i++)
+        assert_int_equal(lane_start("lane", &f->lanes[i], &e), 0);
+    o.lanes = f->lanes;
+    o.lane_count = LANES;
+    if (limits)
+        o.limits = *limits;
+    else
+        http_limits_default(&o.limits);
+    o.app = (struct http_app){&f->toy, on_request, on_done, error_body,
+                              "X-Common: yes\r\n"};
+    assert_int_equal(http_server_start(&o, &f->server, &e), 0);
+    assert_true(num_parse_u64(
+        slice_of(strrchr(http_server_address(f->server, 0), ':') + 1), 65535,
+        &port));
+    assert_null(http_server_address(f->server, 1));
+    f->port = (uint16_t)port;
+}
+
+static void stop(struct fix *f)
+{
+    http_server_stop(f->server);
+    workq_free(f->toy.workers);
+    for (int i = 0; i < LANES; i++)
+        lane_stop(f->lanes[i]);
+    close(f->toy.big_fd);
+    pthread_cond_destroy(&f->toy.changed);
+    pthread_mutex_destroy(&f->toy.lock);
+}
+
+/* Wait until a counter of the toy has reached n. */
+static void wait_count(struct fix *f, const unsigned *count, unsigned n)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_S;
+    pthread_mutex_lock(&f->toy.lock);
+    while (*count < n)
+        assert_int_equal(
+            pthread_cond_timedwait(&f->toy.changed, &f->toy.lock, &until), 0);
+    pthread_mutex_unlock(&f->toy.lock);
+}
+
+static void wait_done(struct fix *f, unsigned n)
+{
+    wait_count(f, &f->toy.dones, n);
+}
+
+static void open_gate(struct fix *f)
+{
+    pthread_mutex_lock(&f->toy.lock);
+    f->toy.is_gate_open = true;
+    pthread_cond_broadcast(&f->toy.changed);
+    pthread_mutex_unlock(&f->toy.lock);
+}
+
+/* ---- the client --------------------------------------------------------- */
+
+static int dial(const struct fix *f)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(f->port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval tv = {WAIT_S, 0};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    return fd;
+}
+
+static void say_n(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
+
+        assert_true(k > 0);
+        p += k;
+        n -= (size_t)k;
+    }
+}
+
+static void say(int fd, const char *text)
+{
+    say_n(fd, text, strlen(text));
+}
+
+struct answer {
+    int status;
+    uint64_t length, got;
+    bool is_closing;
+    char head[2048];
+    char body[256];
+};
+
+static void hear_head(int fd, struct answer *a)
+{
+    size_t n = 0;
+    char *p;
+
+    memset(a, 0, sizeof(*a));
+    while (n < 4 || memcmp(a->head + n - 4, "\r\n\r\n", 4) != 0) {
+        assert_true(n < sizeof(a->head) - 1);
+        if (recv(fd, a->head + n, 1, 0) != 1)
+            fail_msg("no answer, only <%s>", a->head);
+        n++;
+    }
+    assert_memory_equal(a->head, "HTTP/1.1 ", 9);
+    a->status = (a->head[9] - '0') * 100 + (a->head[10] - '0') * 10 +
+                (a->head[11] - '0');
+    a->is_closing = strstr(a->head, "Connection: close\r\n") != NULL;
+    p = strstr(a->head, "Content-Length: ");
+    if (p) {
+        p += strlen("Content-Length: ");
+        assert_true(num_parse_u64((struct slice){p, strcspn(p, "\r")},
+                                  UINT64_MAX, &a->length));
+    }
+}
+
+/* Read one answer; for is_head it has no body. */
+static void hear(int fd, struct answer *a, bool is_head)
+{
+    static char chunk[65536];
+
+    hear_head(fd, a);
+    while (!is_head && a->got < a->length) {
+        uint64_t left = a->length - a->got;
+        ssize_t n =
+            recv(fd, chunk, left < sizeof(chunk) ? left : sizeof(chunk), 0);
+
+        if (n <= 0)
+            return;
+        if (a->got + (uint64_t)n < sizeof(a->body))
+            memcpy(a->body + a->got, chunk, (size_t)n);
+        a->got += (uint64_t)n;
+    }
+}
+
+static void expect(int fd, int status, const char *body)
+{
+    struct answer a;
+
+    hear(fd, &a, false);
+    assert_int_equal(a.status, status);
+    if (body)
+        assert_string_equal(a.body, body);
+}
+
+static void expect_end(int fd)
+{
+    char c;
+
+    assert_int_equal(recv(fd, &c, 1, 0), 0);
+    close(fd);
+}
+
+/* ---- tests -------------------------------------------------------------- */
+
+static void test_keep_alive(void **state)
+{
+    struct fix f;
+    struct answer a;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    for (int i = 0; i < 20; i++) {
+        say(fd, "GET /a/b?x HTTP/1.1\r\n" HOST "\r\n");
+        hear(fd, &a, false);
+        assert_int_equal(a.status, 200);
+        assert_false(a.is_closing);
+        assert_string_equal(a.body, "/a/b");
+        assert_non_null(strstr(a.head, "\r\nX-Path: /a/b\r\n"));
+        assert_non_null(strstr(a.head, "\r\nX-Common: yes\r\n"));
+        assert_non_null(strstr(a.head, " GMT\r\n"));
+        assert_non_null(strstr(a.head, "\r\nX-Content-Type-Options: nosniff"));
+    }
+    say(fd, "HEAD /a/b HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, true);
+    assert_int_equal(a.length, 4);
+    say(fd, "OPTIONS * HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, false);
+    assert_int_equal(a.status, 204);
+    say(fd, "GET /a%2fb HTTP/1.1\r\n" HOST "\r\n");
+    expect(fd, 400, "path");
+    say(fd, "GET /x HTTP/1.1\r\nConnection: close\r\n" HOST "\r\n");
+    hear(fd, &a, false);
+    assert_true(a.is_closing);
+    expect_end(fd);
+    fd = dial(&f);
+    say(fd, "GET /x HTTP/1.0\r\n\r\n");
+    hear(fd, &a, false);
+    assert_true(a.is_closing);
+    expect_end(fd);
+    wait_done(&f, 25);
+    stop(&f);
+}
+
+static void test_pipelining(void **state)
+{
+    struct fix f;
+    char want[16];
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    for (int i = 0; i < 100; i++) {
+        char text[160];
+
+        snprintf(text, sizeof(text),
+                 "POST /work HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc"
+                 "GET /%d HTTP/1.1\r\n" HOST "\r\n",
+                 i);
+        say(fd, text);
+    }
+    for (int i = 0; i < 100; i++) {
+        snprintf(want, sizeof(want), "/%d", i);
+        expect(fd, 200, "worked");
+        expect(fd, 200, want);
+    }
+    /* Chunked, and the next request in the same packet. */
+    say(fd, "PUT /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+            "3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n"
+            "GET /next HTTP/1.1\r\n" HOST "\r\n");
+    expect(fd, 200, "abcde");
+    expect(fd, 200, "/next");
+    close(fd);
+    stop(&f);
+}
+
+static void test_one_byte_writes(void **state)
+{
+    static const char text[] =
+        "PUT /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\n0\r\n\r\nPUT /echo HTTP/1.1\r\n" HOST
+        "Content-Length: 2\r\n\r\nxy";
+    struct fix f;
+    int one = 1;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof(one));
+    for (size_t i = 0; i + 1 < sizeof(text); i++)
+        say_n(fd, text + i, 1);
+    expect(fd, 200, "abc");
+    expect(fd, 200, "xy");
+    close(fd);
+    stop(&f);
+}
+
+/* Several blocks, both framings; count and sum come back. */
+static void test_stream(void **state)
+{
+    size_t total = 3 * HTTP_BLOCK_SIZE + 12345;
+    char *data = malloc(total);
+    char want[64], head[128];
+    struct http_limits l;
+    uint64_t sum = 0;
+    struct fix f;
+    int fd;
+
+    (void)state;
+    http_limits_default(&l);
+    l.pool_bytes = HTTP_BLOCK_SIZE; /* one block: every step stalls */
+    start(&f, &l);
+    for (size_t i = 0; i < total; i++) {
+        data[i] = (char)(i * 7 + i / 251);
+        sum += (unsigned char)data[i];
+    }
+    snprintf(want, sizeof(want), "%zu %llu", total, (unsigned long long)sum);
+    fd = dial(&f);
+    snprintf(head, sizeof(head),
+             "PUT /sink HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n",
+             total);
+    say(fd, head);
+    say_n(fd, data, total);
+    expect(fd, 201, want);
+    say(fd, "PUT /sink HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
+    for (size_t at = 0; at < total; at += 7001) {
+        size_t n = total - at < 7001 ? total - at : 7001;
+
+        snprintf(head, sizeof(head), "%zx\r\n", n);
+        say(fd, head);
+        say_n(fd, data + at, n);
+        say(fd, "\r\n");
+    }
+    say(fd, "0\r\n\r\n");
+    expect(fd, 201, want);
+    say(fd, "PUT /sink HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n");
+    expect(fd, 201, "0 0");
+    close(fd);
+    stop(&f);
+    free(data);
+}
+
+static void test_big_file(void **state)
+{
+    struct fix f;
+    struct answer a;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    say(fd, "GET /big HTTP/1.1\r\n" HOST "\r\nGET /a HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, false);
+    assert_int_equal(a.got, BIG);
+    expect(fd, 200, "/a");
+    say(fd, "HEAD /big HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, true);
+    assert_int_equal(a.length, BIG);
+    /* A file shorter than promised: the answer is cut, not padded. */
+    say(fd, "GET /short HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, false);
+    assert_int_equal(a.got, 10);
+    close(fd);
+    /* A client that leaves in the middle is reported as cut. */
+    fd = dial(&f);
+    say(fd, "GET /big HTTP/1.1\r\n" HOST "\r\n");
+    hear_head(fd, &a);
+    close(fd);
+    wait_done(&f, 5);
+    assert_int_equal(f.toy.last_status, 200);
+    assert_true(f.toy.is_last_cut);
+    assert_int_equal(f.toy.aborts, 0);
+    stop(&f);
+}
+
+static void test_expect_continue(void **state)
+{
+    struct fix f;
+    struct answer a;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    say(fd, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n"
+            "Expect: 100-continue\r\n\r\n");
+    hear(fd, &a, true);
+    assert_int_equal(a.status, 100);
+    say(fd, "abc");
+    expect(fd, 200, "abc");
+    /* Refused before the body: no 100, and the connection ends. */
+    say(fd, "PUT /deny HTTP/1.1\r\n" HOST "Content-Length: 3\r\n"
+            "Expect: 100-continue\r\n\r\n");
+    hear(fd, &a, false);
+    assert_int_equal(a.status, 401);
+    assert_true(a.is_closing);
+    expect_end(fd);
+    fd = dial(&f);
+    say(fd, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n"
+            "Expect: 100-continue\r\n\r\n");
+    hear(fd, &a, false);
+    assert_int_equal(a.status, 413);
+    expect_end(fd);
+    stop(&f);
+}
+
+static void test_unread_body(void **state)
+{
+    static char much[300000];
+    struct fix f;
+    struct answer a;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    /* Small: dropped, never taken for a request, and we go on. */
+    fd = dial(&f);
+    say(fd, "PUT /deny HTTP/1.1\r\n" HOST "Content-Length: 18\r\n\r\n"
+            "GET / HTTP/1.1\r\n\r\n"
+            "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    expect(fd, 401, "denied");
+    expect(fd, 200, "/a");
+    /* Large: the answer arrives although the client is still sending. */
+    say(fd, "PUT /deny HTTP/1.1\r\n" HOST "Content-Length: 300000\r\n\r\n");
+    say_n(fd, much, sizeof(much));
+    hear(fd, &a, false);
+    assert_int_equal(a.status, 401);
+    assert_true(a.is_closing);
+    expect_end(fd);
+    /* A body larger than the application takes. */
+    fd = dial(&f);
+    say(fd, "PUT /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+            "100000\r\n");
+    say_n(fd, much, sizeof(much));
+    expect(fd, 413, "too large");
+    close(fd);
+    stop(&f);
+}
+
+static void test_errors(void **state)
+{
+    struct fix f;
+    struct answer a;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    say(fd, "\x16\x03\x01\x02");
+    hear(fd, &a, false);
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(a.head, "text/plain"));
+    expect_end(fd);
+    fd = dial(&f);
+    say(fd, "GET /a HTTP/1.1\n" HOST "\n");
+    hear(fd, &a, false);
+    assert_int_equal(a.status, 400);
+    assert_true(a.is_closing);
+    assert_non_null(strstr(a.head, "application/json"));
+    assert_string_equal(a.body, "{\"s\":400,\"w\":\"bare CR or LF\"}");
+    expect_end(fd);
+    fd = dial(&f);
+    say(fd, "TRACE /a HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, false);
+    assert_int_equal(a.status, 405);
+    assert_non_null(strstr(a.head, "\r\nAllow: GET"));
+    expect_end(fd);
+    /* A good request before a bad one gets its answer first. */
+    fd = dial(&f);
+    say(fd, "GET /a HTTP/1.1\r\n" HOST "\r\nGET /b HTTP/1.1\r\n\r\n");
+    expect(fd, 200, "/a");
+    expect(fd, 400, NULL);
+    expect_end(fd);
+    fd = dial(&f);
+    say(fd, "PUT /sink HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+            "3\r\nabcX");
+    expect(fd, 400, NULL);
+    expect_end(fd);
+    assert_int_equal(f.toy.aborts, 1);
+    assert_int_equal(f.toy.kept_bytes, 3);
+    stop(&f);
+}
+
+static void test_hang_up(void **state)
+{
+    struct fix f;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    say(fd, "PUT /sink HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\nabcde");
+    close(fd);
+    wait_done(&f, 1);
+    assert_int_equal(f.toy.aborts, 1);
+    assert_int_equal(f.toy.kept_bytes, 5);
+    assert_int_equal(f.toy.last_status, 499);
+    assert_int_equal(f.toy.ended, 0);
+    stop(&f);
+}
+
+static void test_slow(void **state)
+{
+    struct http_limits l;
+    struct fix f;
+    int fd, idle;
+
+    (void)state;
+    http_limits_default(&l);
+    l.header_ms = l.idle_ms = l.window_ms = SMALL_MS;
+    start(&f, &l);
+    idle = dial(&f);
+    fd = dial(&f);
+    say(fd, "GET /a HTTP/1.1\r\nHost");
+    expect(fd, 408, NULL);
+    expect_end(fd);
+    expect_end(idle);
+    fd = dial(&f);
+    say(fd, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 900\r\n\r\nabc");
+    expect(fd, 408, NULL);
+    expect_end(fd);
+    assert_int_equal(f.toy.aborts, 1);
+    stop(&f);
+}
+
+static void test_request_cap(void **state)
+{
+    struct http_limits l;
+    struct answer a;
+    struct fix f;
+    int fd, other;
+
+    (void)state;
+    http_limits_default(&l);
+    l.requests = 2;
+    l.connections = 1;
+    start(&f, &l);
+    fd = dial(&f);
+    say(fd, "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, false);
+    assert_false(a.is_closing);
+    say(fd, "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    hear(fd, &a, false);
+    assert_true(a.is_closing);
+    expect_end(fd);
+    /* A busy connection is not closed for a newcomer; it gets 503. */
+    fd = dial(&f);
+    say(fd,
+        "GET /gate HTTP/1.1\r\n" HOST "\r\nGET /a HTTP/1.1\r\n" HOST "\r\n");
+    wait_count(&f, &f.toy.runs, 1);
+    other = dial(&f);
+    expect(other, 503, NULL);
+    close(other);
+    open_gate(&f);
+    expect(fd, 200, "worked");
+    close(fd);
+    stop(&f);
+}
+
+static void *drain_thread(void *arg)
+{
+    struct fix *f = arg;
+
+    return http_server_drain(f->server, WAIT_S * 1000) ? f : NULL;
+}
+
+/* What runs is finished and says so; idle ones are closed at once. */
+static void test_drain(void **state)
+{
+    pthread_t t;
+    struct answer a;
+    struct fix f;
+    void *is_empty;
+    int busy, idle;
+
+    (void)state;
+    start(&f, NULL);
+    idle = dial(&f);
+    say(idle, "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    expect(idle, 200, "/a");
+    busy = dial(&f);
+    say(busy, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n"
+              "Expect: 100-continue\r\n\r\n");
+    hear(busy, &a, true);
+    assert_int_equal(a.status, 100);
+    pthread_create(&t, NULL, drain_thread, &f);
+    expect_end(idle);
+    say(busy, "abc");
+    hear(busy, &a, false);
+    assert_string_equal(a.body, "abc");
+    assert_true(a.is_closing);
+    expect_end(busy);
+    pthread_join(t, &is_empty);
+    assert_non_null(is_empty);
+    stop(&f);
+}
+
+static void *stop_thread(void *arg)
+{
+    struct fix *f = arg;
+
+    http_server_stop(f->server);
+    return NULL;
+}
+
+/* Stop cuts the client but waits for work that still uses the exchange. */
+static void test_stop_with_work(void **state)
+{
+    pthread_t t;
+    struct fix f;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    say(fd, "GET /gate HTTP/1.1\r\n" HOST "\r\n");
+    wait_count(&f, &f.toy.runs, 1);
+    assert_int_equal(http_server_connections(f.server), 1);
+    pthread_create(&t, NULL, stop_thread, &f);
+    expect_end(fd);
+    open_gate(&f);
+    pthread_join(t, NULL);
+    f.server = NULL;
+    stop(&f);
+}
+
+static void test_port_in_use(void **state)
+{
+    struct http_server_opts o = {.listen_count = 1, .lane_count = 1};
+    struct http_server *second = NULL;
+    char text[32];
+    const char *list[1] = {text};
+    struct fix f;
+    struct err e;
+
+    (void)state;
+    start(&f, NULL);
+    snprintf(text, sizeof(text), "127.0.0.1:%u", f.port);
+    http_limits_default(&o.limits);
+    o.listen = list;
+    o.lanes = f.lanes;
+    assert_int_equal(http_server_start(&o, &second, &e), -1);
+    assert_int_equal(e.code, ERR_BUSY);
+    assert_non_null(strstr(e.msg, text));
+    stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_one_byte_writes),
+        cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_big_file),
+        cmocka_unit_test(test_expect_continue),
+        cmocka_unit_test(test_unread_body),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_hang_up),
+        cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_request_cap),
+        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_stop_with_work),
+        cmocka_unit_test(test_port_in_use),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
