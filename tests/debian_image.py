@@ -128,12 +128,11 @@ def _blob(blobs, data):
     return {"digest": "sha256:" + digest, "size": len(data)}
 
 
-def write_layout(folder, cache, tag="debian"):
-    """Write the image as an OCI layout; returns the manifest's digest."""
+def _write(folder, tars, tag, config):
+    """Write layers (uncompressed tars) and config as an OCI layout."""
     folder = pathlib.Path(folder)
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
-    tars = [base_tar(cache).read_bytes(), *upper_layers()]
     layers, diff_ids = [], []
     for data in tars:
         diff_ids.append("sha256:" + hashlib.sha256(data).hexdigest())
@@ -141,10 +140,7 @@ def write_layout(folder, cache, tag="debian"):
             "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
             **_blob(blobs, gzip.compress(data, 1, mtime=0))})
     config = {
-        "architecture": "amd64", "os": "linux",
-        "config": {"Cmd": ["/check"],
-                   "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-                           "/usr/bin:/sbin:/bin"]},
+        "architecture": "amd64", "os": "linux", "config": config,
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
         "history": [{"created_by": f"layer {i}"} for i in range(len(tars))],
     }
@@ -162,3 +158,19 @@ def write_layout(folder, cache, tag="debian"):
     (folder / "index.json").write_text(json.dumps(index))
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     return entry["digest"]
+
+
+def write_layout(folder, cache, tag="debian"):
+    """Write the Debian image as an OCI layout; returns its digest."""
+    tars = [base_tar(cache).read_bytes(), *upper_layers()]
+    return _write(folder, tars, tag, {
+        "Cmd": ["/check"],
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+                "/sbin:/bin"]})
+
+
+def write_small(folder, seed, layers, tag="image"):
+    """A small image whose content depends on seed; returns its digest."""
+    tars = [_tar([_entry(f"file-{number}", f"{seed} {number}\n".encode() * 99)])
+            for number in range(layers)]
+    return _write(folder, tars, tag, {"Cmd": ["/file-0"]})
