@@ -651,6 +651,25 @@ static int next_reap(struct store *s, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
+enum { REAP_BYTES = 1 << 30 }; /* of one slice */
+
+/* Move a dead blob's file to the trash as name, and forget its row. */
+static int bury(struct store *s, const struct digest *d,
+                char name[DIGEST_TEXT_MAX], int64_t *bytes, struct err *e)
+{
+    int dir = s->blobs_fd[digest_alg(d)];
+    char path[BLOB_PATH_MAX];
+    struct stat st;
+
+    digest_format(d, name);
+    store_blob_path(d, path);
+    if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        *bytes += st.st_size;
+    if (renameat(dir, path, s->trash_fd, name) < 0 && errno != ENOENT)
+        return err_sys(e, errno, "move blob to trash");
+    return run_digest(s, "DELETE FROM dead_object WHERE digest=?", d, 0, e);
+}
+
 /*
  * In a transaction of its own: the rename must never share the fate of the
  * COMMIT that removes the blob's row, or a rolled back delete would leave a
@@ -661,25 +680,18 @@ static int run_reap(struct store *s, struct store_job *job, struct err *e)
     struct store_job_reap *j = (struct store_job_reap *)job;
     struct digest dead[array_len(j->names)];
     int n = list_dead(s, dead, (int)array_len(dead), e);
+    int64_t bytes = 0;
 
     j->count = 0;
     if (n < 0)
         return -1;
-    for (int i = 0; i < n; i++) {
-        char path[BLOB_PATH_MAX];
-
-        digest_format(&dead[i], j->names[i]);
-        store_blob_path(&dead[i], path);
-        if (renameat(s->blobs_fd[digest_alg(&dead[i])], path, s->trash_fd,
-                     j->names[i]) < 0 &&
-            errno != ENOENT)
-            return err_sys(e, errno, "move blob to trash");
-        if (run_digest(s, "DELETE FROM dead_object WHERE digest=?", &dead[i], 0,
-                       e) < 0)
+    /* Unlinking a large file takes long, and pushes wait meanwhile. */
+    for (int i = 0; i < n && bytes < REAP_BYTES; i++) {
+        if (bury(s, &dead[i], j->names[i], &bytes, e) < 0)
             return -1;
+        j->count++;
     }
-    j->count = (size_t)n;
-    j->more = n == (int)array_len(dead);
+    j->more = j->count < (size_t)n || n == (int)array_len(dead);
     return next_reap(s, e);
 }
 

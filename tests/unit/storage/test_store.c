@@ -180,6 +180,97 @@ static void test_expiry(void **state)
     assert_int_equal(store_expire_uploads(k->store), 0);
 }
 
+/* At the limit the session that was idle longest makes room. */
+static void test_session_limit(void **state)
+{
+    struct kit *k = *state;
+    struct upload_info first, second, info;
+    struct upload *held, *u;
+    struct err e = {0};
+
+    assert_int_equal(upload_begin(k->store, "r", HASH_SHA256, &first, &e), 0);
+    held = kit_take(k, "r", first.id);
+    assert_int_equal(upload_begin(k->store, "r", HASH_SHA256, &second, &e), 0);
+    usleep(2000); /* the clock of idleness counts milliseconds */
+    for (int i = 0; i < 9999; i++)
+        assert_int_equal(upload_begin(k->store, "r", HASH_SHA256, &info, &e),
+                         0);
+    assert_int_equal(upload_take(k->store, "r", second.id, &u, &info, &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    upload_release(k->store, held);
+    upload_release(k->store, kit_take(k, "r", first.id));
+}
+
+#define MANY 200
+
+struct many {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int done;
+};
+
+struct one {
+    struct store_job_mount mount;
+    struct many *all;
+};
+
+static void on_one(struct store_job *j)
+{
+    struct one *one = (struct one *)j;
+
+    pthread_mutex_lock(&one->all->lock);
+    one->all->done++;
+    pthread_cond_signal(&one->all->changed);
+    pthread_mutex_unlock(&one->all->lock);
+}
+
+/* Jobs of one group: each gets its own answer, the bad ones hurt no other. */
+static void test_group(void **state)
+{
+    static struct one jobs[MANY];
+    struct many all = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+    struct kit *k = *state;
+    struct digest good = kit_push(k, "from", "x");
+    struct digest bad = kit_digest(HASH_SHA256, "absent", 6);
+
+    for (int i = 0; i < MANY; i++) {
+        struct store_job_mount *j = &jobs[i].mount;
+
+        store_job_mount_init(j);
+        jobs[i].all = &all;
+        j->job.done = on_one;
+        snprintf(j->repo, sizeof(j->repo), "to/%d", i);
+        snprintf(j->from, sizeof(j->from), "from");
+        j->digest = i % 3 ? good : bad;
+        store_submit(k->store, &j->job);
+    }
+    pthread_mutex_lock(&all.lock);
+    while (all.done < MANY)
+        pthread_cond_wait(&all.changed, &all.lock);
+    pthread_mutex_unlock(&all.lock);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(jobs[i].mount.job.rc, i % 3 ? 0 : -1);
+        assert_int_equal(kit_size(k, jobs[i].mount.repo, &good),
+                         i % 3 ? 1 : -1);
+    }
+}
+
+static void test_sparse(void **state)
+{
+    struct kit *k = *state;
+    struct digest c = kit_digest(HASH_SHA256, "later", 5), d;
+    char text[512];
+
+    kit_image(text, sizeof(text), &c, 5, "");
+    assert_int_equal(kit_manifest(k, "r", text, "t", NULL, &d), ERR_MISSING);
+    kit_close(k);
+    k->opts.sparse = true;
+    kit_open(k);
+    assert_int_equal(kit_manifest(k, "r", text, "t", NULL, &d), ERR_NONE);
+    kit_push(k, "r", "later");
+    assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_BUSY);
+}
+
 struct twin {
     struct kit *k;
     enum err_code code;
@@ -336,6 +427,12 @@ static void test_damage(void **state)
     assert_null(store_fault(k->store));
     kit_push(k, "r", "hello");
     kit_check_bytes(k, "r", &d, "hello");
+    /* A planted link is damage too, whatever it points to. */
+    snprintf(cmd, sizeof(cmd),
+             "find %s/blobs -type f -exec ln -sf /etc/passwd {} \\;", k->root);
+    assert_int_equal(system(cmd), 0);
+    assert_int_equal(store_blob_open(k->store, &d, 5, &fd, &e), -1);
+    assert_int_equal(e.code, ERR_IO);
 }
 
 static void test_manifests(void **state)
@@ -587,7 +684,8 @@ int main(void)
         T(test_index),         T(test_referrers),
         T(test_pages),         T(test_touch),
         T(test_second_opener), T(test_unsafe_root),
-        T(test_format),
+        T(test_format),        T(test_session_limit),
+        T(test_group),         T(test_sparse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
