@@ -170,8 +170,6 @@ static void end_session(struct req *r)
 {
     struct upload_req *u = r->state;
 
-    upload_drop(r->api->store, u->upload);
-    u->upload = NULL;
     reply_error(r, OCI_DIGEST_INVALID,
                 "the uploaded bytes do not have this digest");
     store_job_upload_gone_init(&r->write.gone, u->info.id);
@@ -200,6 +198,10 @@ static void finish(struct req *r, struct store_reader *reader)
 
     (void)reader;
     r->rc = upload_finish(r->api->store, u->upload, &r->digest, &r->e);
+    if (r->rc == 0 || r->e.code != ERR_DIGEST)
+        return;
+    upload_drop(r->api->store, u->upload); /* unlinking may take long */
+    u->upload = NULL;
 }
 
 static void after_finish(struct req *r)
