@@ -4,7 +4,9 @@
  *
  * Back-pressure: at most one block is with the application and one fills;
  * when both are full, or the pool is empty, the connection stalls: it is not
- * read, and TCP slows the client.
+ * read, and TCP slows the client.  A client that sends nothing just now keeps
+ * no empty block, and when the pool gets scarce no half-filled one either, so
+ * that slow clients cannot starve the others.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -153,8 +155,19 @@ static void hand_over(struct http_exchange *x)
     x->sink->on_block(x, x->body_arg, b);
 }
 
+/* The client has nothing more for now. */
+static void on_quiet(struct http_exchange *x)
+{
+    struct pool *p = &x->server->pool;
+
+    if (x->block->len == 0 || (!x->is_block_out && pool_is_scarce(p)))
+        hand_over(x);
+}
+
 static enum step stream_step(struct conn *c, struct http_exchange *x)
 {
+    enum step s;
+
     if (is_block_due(x)) {
         if (x->is_block_out)
             return STEP_STALL;
@@ -175,8 +188,11 @@ static enum step stream_step(struct conn *c, struct http_exchange *x)
             return STEP_STALL;
         }
     }
-    return fill(c, x, x->block->data + x->block->len,
-                HTTP_BLOCK_SIZE - x->block->len, &x->block->len);
+    s = fill(c, x, x->block->data + x->block->len,
+             HTTP_BLOCK_SIZE - x->block->len, &x->block->len);
+    if (s == STEP_WAIT)
+        on_quiet(x);
+    return s;
 }
 
 void http_body_start(struct http_exchange *x, const struct http_sink *sink,
@@ -257,7 +273,7 @@ bool body_drain(struct conn *c)
     if (x->is_body_over) {
         c->x = NULL;
         exchange_detach(x);
-        conn_set_state(c, CONN_IDLE);
+        conn_next(c);
     }
     return true;
 }

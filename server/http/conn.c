@@ -32,7 +32,7 @@ static const unsigned may_follow[] = {
     [CONN_SEND] =
         MAY(CONN_HEAD) | MAY(CONN_WAIT) | MAY(CONN_BODY) | MAY(CONN_STALL),
     [CONN_DRAIN] = MAY(CONN_SEND),
-    [CONN_LINGER] = MAY(CONN_SEND),
+    [CONN_LINGER] = MAY(CONN_SEND) | MAY(CONN_DRAIN),
     [CONN_CLOSED] = ~MAY(CONN_CLOSED),
 };
 
@@ -123,6 +123,16 @@ void conn_set_state(struct conn *c, enum conn_state state)
 bool conn_is_draining(const struct conn *c)
 {
     return atomic_load(&c->lc->server->is_draining);
+}
+
+void conn_next(struct conn *c)
+{
+    if (c->close_after || conn_is_draining(c)) {
+        c->stream.ops->shutdown(&c->stream);
+        conn_set_state(c, CONN_LINGER);
+    } else {
+        conn_set_state(c, CONN_IDLE);
+    }
 }
 
 static void abort_exchange(struct http_exchange *x)

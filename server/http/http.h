@@ -265,8 +265,9 @@ struct http_block {
  */
 struct http_sink {
     /*
-     * A full block (or the last one); the sink owns it until it calls
-     * http_block_done().  Until then no other block comes: at most one is
+     * A block with at least one byte, mostly full (the last one is not, nor
+     * one of a slow client while blocks are scarce); the sink owns it until
+     * it calls http_block_done().  Until then no other block comes: at most one is
      * out and one fills.
      */
     void (*on_block)(struct http_exchange *x, void *arg, struct http_block *b);

@@ -165,6 +165,8 @@ void conn_break(struct conn *c);
  * client is gone, close; else answer with it and close.
  */
 void conn_fail(struct conn *c, int status, const char *why);
+/* An exchange is over: wait for the next request, or linger and close. */
+void conn_next(struct conn *c);
 bool conn_is_draining(const struct conn *c);
 
 /* ---- exchange.c --------------------------------------------------------- */

@@ -67,6 +67,16 @@ struct http_block *pool_get(struct pool *p)
     return b;
 }
 
+bool pool_is_scarce(struct pool *p)
+{
+    bool is_scarce;
+
+    pthread_mutex_lock(&p->lock);
+    is_scarce = p->out * 4 >= p->max * 3;
+    pthread_mutex_unlock(&p->lock);
+    return is_scarce;
+}
+
 void pool_put(struct pool *p, struct http_block *b)
 {
     pthread_mutex_lock(&p->lock);

@@ -25,6 +25,8 @@ void pool_init(struct pool *p, size_t max_bytes);
 void pool_free(struct pool *p);
 /* An empty block, or NULL: none left, or no memory.  Thread: any. */
 struct http_block *pool_get(struct pool *p);
+/* Most blocks are out: slow clients should not keep theirs.  Thread: any. */
+bool pool_is_scarce(struct pool *p);
 /* Thread: any. */
 void pool_put(struct pool *p, struct http_block *b);
 

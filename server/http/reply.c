@@ -377,14 +377,7 @@ static void finish(struct conn *c, struct http_exchange *x)
     }
     c->x = NULL;
     exchange_detach(x);
-    if (c->close_after) {
-        c->stream.ops->shutdown(&c->stream);
-        conn_set_state(c, CONN_LINGER);
-    } else if (conn_is_draining(c)) {
-        conn_close(c);
-    } else {
-        conn_set_state(c, CONN_IDLE);
-    }
+    conn_next(c);
 }
 
 bool reply_run(struct conn *c)

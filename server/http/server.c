@@ -61,7 +61,12 @@ static void refuse(int fd)
                                "Content-Length: 0\r\nRetry-After: 1\r\n"
                                "Connection: close\r\n\r\n";
 
+    char rest[4096];
+
     (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
+    /* Unread bytes would make close() a reset that overtakes the answer. */
+    shutdown(fd, SHUT_WR);
+    (void)!recv(fd, rest, sizeof(rest), MSG_DONTWAIT);
     close(fd);
 }
 

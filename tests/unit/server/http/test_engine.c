@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -526,6 +527,67 @@ static void test_stream(void **state)
     free(data);
 }
 
+/* A client that dawdles does not keep the only block from another. */
+static void test_scarce_pool(void **state)
+{
+    static char data[600000];
+    char head[128];
+    struct http_limits l;
+    struct fix f;
+    int slow, fast;
+
+    (void)state;
+    http_limits_default(&l);
+    l.pool_bytes = HTTP_BLOCK_SIZE;
+    start(&f, &l);
+    slow = dial(&f);
+    say(slow, "PUT /sink HTTP/1.1\r\n" HOST "Content-Length: 6\r\n\r\n\1\2\3");
+    wait_count(&f, &f.toy.runs, 1);
+    fast = dial(&f);
+    snprintf(head, sizeof(head),
+             "PUT /sink HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n",
+             sizeof(data));
+    say(fast, head);
+    say_n(fast, data, sizeof(data));
+    expect(fast, 201, "600000 0");
+    say(slow, "\1\1\1");
+    expect(slow, 201, "6 9");
+    close(fast);
+    close(slow);
+    stop(&f);
+}
+
+/* Without descriptors a client is told so, and later ones are served. */
+static void test_no_descriptors(void **state)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct rlimit old, low;
+    struct fix f;
+    int fd, later, next;
+
+    (void)state;
+    start(&f, NULL);
+    a.sin_port = htons(f.port);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    next = dup(fd);
+    close(next);
+    low = old;
+    low.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    say(fd, "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    expect(fd, 503, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    later = dial(&f);
+    say(later, "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    expect(later, 200, "/a");
+    close(later);
+    close(fd);
+    stop(&f);
+}
+
 static void test_big_file(void **state)
 {
     struct fix f;
@@ -838,6 +900,8 @@ int main(void)
         cmocka_unit_test(test_pipelining),
         cmocka_unit_test(test_one_byte_writes),
         cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_scarce_pool),
+        cmocka_unit_test(test_no_descriptors),
         cmocka_unit_test(test_big_file),
         cmocka_unit_test(test_expect_continue),
         cmocka_unit_test(test_unread_body),
