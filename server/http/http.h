@@ -267,8 +267,8 @@ struct http_sink {
     /*
      * A block with at least one byte, mostly full (the last one is not, nor
      * one of a slow client while blocks are scarce); the sink owns it until
-     * it calls http_block_done().  Until then no other block comes: at most one is
-     * out and one fills.
+     * it calls http_block_done().  Until then no other block comes: at most one
+     * is out and one fills.
      */
     void (*on_block)(struct http_exchange *x, void *arg, struct http_block *b);
     /* All bytes were handed over and given back.  Not after on_abort. */

@@ -20,7 +20,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "base/io.h"
 #include "server/http/http_int.h"
@@ -189,16 +188,12 @@ static void on_start(struct lane_msg *m)
 /* Drain and stop: no more clients; stop also cuts what runs. */
 static void quiet(struct lane_ctx *lc, bool is_cut)
 {
-    struct conn *c, *tmp;
-
     for (size_t i = 0; i < lc->server->listener_count; i++)
         event_del(&lc->accept_events[i]);
     event_del(&lc->resume);
-    DL_FOREACH_SAFE(lc->conns, c, tmp)
-    {
-        if (is_cut)
-            conn_close(c);
-        else if (c->state == CONN_IDLE)
+    for (struct conn *c = lc->conns, *next; c; c = next) {
+        next = c->next;
+        if (is_cut || c->state == CONN_IDLE)
             conn_close(c);
     }
     lane_is_through(lc->server);
