@@ -1,6 +1,8 @@
 # client: berth (static: store, runtime) and berth-image (dynamic: registry,
 # layers).  CLIENT_SRC links only jansson and libc.
-CLIENT_SRC :=
+CLIENT_SRC := \
+	client/cli.c \
+	client/cmd_image.c
 CLIENT_MAIN := client/main.c
 IMAGE_SRC :=
 IMAGE_MAIN := client/image_main.c

@@ -1,0 +1,21 @@
+/*
+ * The verbs of the static program.  Each takes argv[0] = its own name and
+ * returns the exit status of the process; messages are already printed.
+ */
+#ifndef BERTH_CLIENT_CMD_H
+#define BERTH_CLIENT_CMD_H
+
+int cmd_version(int argc, char **argv);
+
+/*
+ * Execute a verb of berth-image, found beside this program in a build tree,
+ * else in ../libexec/berth.  Returns only when that failed (status 125).
+ */
+int cmd_exec_image(char **argv);
+/*
+ * As above in a child, with stdout sent to stderr; the exit status of the
+ * child, or 125.  argv[0] is the verb, the list ends with NULL.
+ */
+int cmd_run_image(char *const *argv);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * berth: one command for the user, two programs underneath.  Verbs that run
+ * and watch containers are here, in a static program that starts in half a
+ * millisecond; verbs that speak to registries are in berth-image.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cli.h"
+#include "client/cmd.h"
+
+struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv); /* NULL: a verb of berth-image */
+    const char *help;
+};
+
+static const struct verb verbs[] = {
+    {"pull", NULL, "Download an image from a registry"},
+    {"push", NULL, "Upload an image to a registry"},
+    {"images", NULL, "List images"},
+    {"rmi", NULL, "Remove images"},
+    {"tag", NULL, "Give an image another name"},
+    {"import", NULL, "Make an image from a root file system tar"},
+    {"save", NULL, "Save images to an archive"},
+    {"load", NULL, "Load images from an archive"},
+    {"version", cmd_version, "Show the version"},
+};
+
+int cmd_version(int argc, char **argv)
+{
+    struct err e;
+    const struct cli_verb v = {
+        .name = "version", .synopsis = "", .help = "Show the version."};
+    char **args;
+    int n;
+    enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
+    if (r == CLI_ERROR)
+        return cli_fail(125, &e);
+    if (r == CLI_OK)
+        printf("berth %s\n", BERTH_VERSION);
+    return 0;
+}
+
+static void usage(FILE *f)
+{
+    (void)fprintf(f, "Usage:  berth COMMAND [OPTIONS]\n\n"
+                     "Run containers without a daemon.\n\nCommands:\n");
+    for (size_t i = 0; i < array_len(verbs); i++)
+        (void)fprintf(f, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+    (void)fprintf(f, "\n'berth COMMAND --help' explains a command.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return 125;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)
+        return cmd_version(1, argv);
+    for (size_t i = 0; i < array_len(verbs); i++) {
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].run != NULL ? verbs[i].run(argc - 1, argv + 1)
+                                        : cmd_exec_image(argv);
+    }
+    (void)fprintf(stderr,
+                  "berth: '%s' is not a berth command (see 'berth --help')\n",
+                  argv[1]);
+    return 125;
+}
