@@ -8,16 +8,17 @@
 
 static void test_parse(void **state)
 {
-    static const char *const bad[] = {"",   "+1", "-1", " 1",  "1 ", "0x1",
-                                      "1_0", "18446744073709551616", "1\n"};
+    static const char *const bad[] = {
+        "",   "+1", "-1", " 1", "1 ", "0x1", "1_0", "18446744073709551616",
+        "1\n"};
     uint64_t v = 7;
 
     (void)state;
     for (size_t i = 0; i < array_len(bad); i++)
         assert_false(num_parse_u64(slice_of(bad[i]), UINT64_MAX, &v));
     assert_int_equal(v, 7);
-    assert_true(num_parse_u64(slice_of("18446744073709551615"), UINT64_MAX,
-                              &v));
+    assert_true(
+        num_parse_u64(slice_of("18446744073709551615"), UINT64_MAX, &v));
     assert_true(v == UINT64_MAX);
     assert_true(num_parse_u64(slice_of("0"), 0, &v));
     assert_false(num_parse_u64(slice_of("101"), 100, &v));
