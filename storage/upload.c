@@ -181,6 +181,7 @@ static struct upload *take_longest_idle(struct store *s)
     struct upload *u, *next, *worst = NULL;
 
     HASH_ITER (hh, s->uploads.by_id, u, next) {
+        /* cppcheck-suppress uninitvar; HASH_ITER sets it */
         if (!u->is_busy && (!worst || u->used_ms < worst->used_ms))
             worst = u;
     }
@@ -526,6 +527,7 @@ size_t store_expire_uploads(struct store *s)
     HASH_ITER (hh, s->uploads.by_id, u, next) {
         int64_t limit_s;
 
+        /* cppcheck-suppress uninitvar; HASH_ITER sets it */
         if (u->is_busy)
             continue; /* its holder may be writing offset now */
         limit_s = u->offset ? s->opts.upload_ttl_s : s->opts.upload_idle_s;
