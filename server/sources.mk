@@ -28,5 +28,6 @@ SERVER_SRC := \
 UNIT_TESTS += \
 	tests/unit/server/http/test_body.c \
 	tests/unit/server/http/test_engine.c \
+	tests/unit/server/http/test_fuzz.c \
 	tests/unit/server/http/test_head.c \
 	tests/unit/server/http/test_target.c
