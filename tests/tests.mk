@@ -56,11 +56,25 @@ deps:
 		apt-get install -qq -y --no-install-recommends $$missing \
 		>/dev/null; fi
 
+# fuzz: libFuzzer on the HTTP parsers; FUZZ_S seconds.
+FUZZ_S ?= 60
+.PHONY: fuzz
+fuzz:
+	@mkdir -p build/fuzz/http.corpus
+	clang-14 $(STD) -g -O1 -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o build/fuzz/http \
+		tests/fuzz/http.c $(filter server/http/%,$(SERVER_SRC)) \
+		$(BASE_SRC) -levent -lcrypto -ljansson -lpthread
+	build/fuzz/http -dict=tests/fuzz/http.dict -max_len=4096 \
+		-max_total_time=$(FUZZ_S) build/fuzz/http.corpus \
+		tests/fuzz/corpus/http
+
 help:
 	@echo 'make              build berthd (VARIANT=release, asan, tsan, cov)'
 	@echo 'make check        build and run the tests of VARIANT'
 	@echo 'make unit         build and run only the unit tests'
 	@echo 'make long         the tests with many rounds and huge layers'
+	@echo 'make fuzz         fuzz the HTTP parsers (FUZZ_S=60, needs clang-14)'
 	@echo 'make lint         clang-format and cppcheck'
 	@echo 'make format       lay the sources out'
 	@echo 'make deps         install missing Debian packages (BUILD_ONLY=1)'
