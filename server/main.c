@@ -128,7 +128,7 @@ static int start_threads(struct daemon *d, struct err *e)
     if (workq_new(&opts, &d->workq, e) < 0)
         return -1;
     for (int i = 0; i < lanes; i++) {
-        char name[16];
+        char name[32];
 
         snprintf(name, sizeof(name), "lane-%d", i);
         if (lane_start(name, &d->lanes[d->lane_count], e) < 0)
