@@ -130,6 +130,8 @@ static int open_db(struct store *s, int flags, sqlite3 **db, struct err *e)
     sqlite3_busy_timeout(*db, 5000);
     sqlite3_db_config(*db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(*db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    /* After a fault nothing may be synced again: the writer checkpoints. */
+    sqlite3_db_config(*db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     return 0;
 }
 
