@@ -2,7 +2,10 @@
 STORAGE_SRC := \
 	storage/digest.c \
 	storage/index.c \
-	storage/jobs.c \
+	storage/job_blob.c \
+	storage/job_delete.c \
+	storage/job_manifest.c \
+	storage/job_sql.c \
 	storage/manifest.c \
 	storage/name.c \
 	storage/query.c \
