@@ -39,6 +39,7 @@ static const char schema[] =
     "CREATE INDEX review_due ON review(due);"
     "CREATE TABLE dead_object(digest BLOB PRIMARY KEY, after INTEGER NOT NULL)"
     " WITHOUT ROWID;"
+    "CREATE INDEX dead_after ON dead_object(after);"
     "CREATE TABLE upload(id TEXT PRIMARY KEY, repo TEXT NOT NULL,"
     " offset INTEGER NOT NULL, touched INTEGER NOT NULL) WITHOUT ROWID;";
 

@@ -225,8 +225,11 @@ static void reap_due(struct store *s)
     s->reap_at = clock_wall_s() + STORE_REAP_DELAY_S; /* if it fails */
     run_batch(s, &j, 1);
     retry_with_reserve(s, &j, 1);
-    if (j->rc == 0)
-        j->after(s, j);
+    if (j->rc < 0)
+        return;
+    j->after(s, j);
+    if (reap.count == 0 && s->reap_at && s->reap_at <= clock_wall_s())
+        s->reap_at = clock_wall_s() + STORE_REAP_DELAY_S; /* a bad row */
 }
 
 static void *writer_main(void *arg)
