@@ -62,7 +62,7 @@ endif
 ALL_CFLAGS = $(STD) $(WARN) $(MODE) $(CFLAGS)
 
 LIBS_SERVER := -levent -levent_pthreads -lsqlite3 -ljansson -lconfuse -lcrypto -lpthread
-LIBS_IMAGE  := -larchive -lcurl -ljansson -lcrypto -lz -lzstd -lcap -lpthread
+LIBS_IMAGE  := -larchive -lcurl -ljansson -lcrypto -lz -lzstd -lpthread
 LIBS_CLIENT := -ljansson
 
 Q := $(if $(V),,@)

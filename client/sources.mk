@@ -2,7 +2,11 @@
 # layers).  CLIENT_SRC links only jansson and libc.
 CLIENT_SRC := \
 	client/cli.c \
-	client/cmd_image.c
+	client/cmd_image.c \
+	client/image/reference.c
 CLIENT_MAIN := client/main.c
 IMAGE_SRC :=
 IMAGE_MAIN := client/image_main.c
+
+UNIT_TESTS += \
+	tests/unit/client/test_reference.c
