@@ -108,7 +108,9 @@ static bool bare_type(struct slice header, char out[MEDIA_TYPE_MAX + 1])
         n--;
     if (n > MEDIA_TYPE_MAX)
         return false;
-    memcpy(out, header.p, n);
+    /* An absent header is a null slice. */
+    if (n > 0)
+        memcpy(out, header.p, n);
     out[n] = '\0';
     return true;
 }
