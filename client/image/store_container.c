@@ -1,0 +1,139 @@
+/* Containers' records and folders; what runs in them is not known here. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "client/image/store.h"
+#include "client/image/store_int.h"
+
+static int container_path(const char *id, const char *file,
+                          char out[ISTORE_FILE_MAX], struct err *e)
+{
+    if (!istore_is_hex(id))
+        return err_set(e, ERR_INVALID, "no container id: %.80s", id);
+    (void)snprintf(out, ISTORE_FILE_MAX, "containers/%.64s%s", id, file);
+    return 0;
+}
+
+/* The folders and the record, all under one hold of the lock. */
+static int make_all(struct istore *s, const char *id, const json_t *record,
+                    struct err *e)
+{
+    static const char *const folders[] = {"", "/upper", "/work"};
+    char rel[ISTORE_FILE_MAX];
+    for (size_t i = 0; i < array_len(folders); i++) {
+        /* upper is the root folder that the container sees. */
+        mode_t mode = i == 1 ? 0755 : 0700;
+        if (container_path(id, folders[i], rel, e) != 0)
+            return -1;
+        if (mkdirat(s->dir, rel, mode) != 0)
+            return errno == EEXIST
+                       ? err_set(e, ERR_EXISTS, "container %.12s exists", id)
+                       : err_sys(e, errno, "make %s/%s", s->path, rel);
+    }
+    (void)container_path(id, "/record.json", rel, e);
+    return istore_write_json(s->dir, rel, record, e);
+}
+
+int istore_container_create(struct istore *s, const char *id,
+                            const struct istore_image *img, json_t *record,
+                            struct err *e)
+{
+    json_t *image = istore_image_to_json(img);
+    if (image == NULL || json_object_set_new(record, "image", image) != 0)
+        return err_set(e, ERR_NO_MEMORY, "container record: out of memory");
+    scoped_fd held = istore_lock_shared(s, e);
+    if (held < 0 || istore_image_check(s, img, e) != 0)
+        return -1;
+    return make_all(s, id, record, e);
+}
+
+json_t *istore_container_read(struct istore *s, const char *id, struct err *e)
+{
+    char rel[ISTORE_FILE_MAX];
+    if (container_path(id, "/record.json", rel, e) != 0)
+        return NULL;
+    return istore_read_json(s->dir, rel, e);
+}
+
+int istore_container_update(struct istore *s, const char *id,
+                            const json_t *record, struct err *e)
+{
+    char rel[ISTORE_FILE_MAX];
+    struct istore_image img;
+    if (istore_container_image(record, &img, e) != 0)
+        return -1;
+    istore_image_free(&img);
+    if (container_path(id, "/record.json", rel, e) != 0)
+        return -1;
+    scoped_fd held = istore_lock_shared(s, e);
+    if (held < 0)
+        return -1;
+    return istore_write_json(s->dir, rel, record, e);
+}
+
+int istore_container_image(const json_t *record, struct istore_image *img,
+                           struct err *e)
+{
+    return istore_image_from_json(json_object_get(record, "image"), img, e);
+}
+
+int istore_container_list(struct istore *s, char (**ids)[ISTORE_HEX], size_t *n,
+                          struct err *e)
+{
+    int fd = openat(s->dir, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (d == NULL)
+        return err_sys(e, errno, "open %s/containers", s->path);
+    char(*list)[ISTORE_HEX] = NULL;
+    size_t count = 0;
+    for (struct dirent *de; (de = readdir(d)) != NULL;) {
+        if (!istore_is_hex(de->d_name))
+            continue;
+        char(*more)[ISTORE_HEX] = realloc(list, (count + 1) * sizeof(*list));
+        if (more == NULL) {
+            free(list);
+            (void)closedir(d);
+            return err_set(e, ERR_NO_MEMORY, "list containers: out of memory");
+        }
+        list = more;
+        memcpy(list[count++], de->d_name, ISTORE_HEX);
+    }
+    (void)closedir(d);
+    *ids = list;
+    *n = count;
+    return 0;
+}
+
+int istore_container_open(struct istore *s, const char *id, struct err *e)
+{
+    char rel[ISTORE_FILE_MAX];
+    if (container_path(id, "", rel, e) != 0)
+        return -1;
+    int fd = openat(s->dir, rel, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 ? fd : err_sys(e, errno, "open container %.12s", id);
+}
+
+int istore_container_remove(struct istore *s, const char *id, struct err *e)
+{
+    char rel[ISTORE_FILE_MAX], trash[ISTORE_FILE_MAX], name[17];
+    if (container_path(id, "", rel, e) != 0)
+        return -1;
+    istore_random_name(name);
+    (void)snprintf(trash, sizeof(trash), "trash/%s", name);
+    scoped_fd held = istore_lock_shared(s, e);
+    if (held < 0)
+        return -1;
+    if (renameat(s->dir, rel, s->dir, trash) != 0)
+        return err_sys(e, errno, "remove container %.12s", id);
+    scope_close(&held);
+    held = -1;
+    istore_remove_tree(s->dir, trash);
+    return 0;
+}
