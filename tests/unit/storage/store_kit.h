@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -61,6 +62,9 @@ static inline int kit_teardown(void **state)
     char cmd[128];
 
     kit_close(k);
+    /* A test of an image that failed half-way leaves it mounted. */
+    snprintf(cmd, sizeof(cmd), "%s/mnt", k->root);
+    umount2(cmd, MNT_DETACH);
     snprintf(cmd, sizeof(cmd), "rm -rf %s", k->root);
     if (system(cmd) != 0)
         return -1;

@@ -365,7 +365,7 @@ static bool mount_image(void)
 
 static void unmount_image(void)
 {
-    for (int i = 0; umount(mount_dir) < 0 && i < 200; i++)
+    for (int i = 0; umount(mount_dir) < 0 && i < 2000; i++)
         usleep(10000);
 }
 
