@@ -318,8 +318,8 @@ static void test_twins(void **state)
     }
 }
 
-static enum err_code mount(struct kit *k, const char *from, const char *repo,
-                           const struct digest *d)
+static enum err_code mount_blob(struct kit *k, const char *from,
+                                const char *repo, const struct digest *d)
 {
     struct store_job_mount j;
 
@@ -338,13 +338,13 @@ static void test_mount(void **state)
     bool has = true;
     struct err e = {0};
 
-    assert_int_equal(mount(k, "nowhere", "to", &d), ERR_NOT_FOUND);
-    assert_int_equal(mount(k, "from", "to", &no), ERR_NOT_FOUND);
+    assert_int_equal(mount_blob(k, "nowhere", "to", &d), ERR_NOT_FOUND);
+    assert_int_equal(mount_blob(k, "from", "to", &no), ERR_NOT_FOUND);
     assert_int_equal(store_has_repository(k->reader, "to", &has, &e), 0);
     assert_false(has);
-    assert_int_equal(mount(k, "from", "to", &d), ERR_NONE);
-    assert_int_equal(mount(k, "from", "to", &d), ERR_NONE);
-    assert_int_equal(mount(k, "", "third", &d), ERR_NONE);
+    assert_int_equal(mount_blob(k, "from", "to", &d), ERR_NONE);
+    assert_int_equal(mount_blob(k, "from", "to", &d), ERR_NONE);
+    assert_int_equal(mount_blob(k, "", "third", &d), ERR_NONE);
     kit_check_bytes(k, "third", &d, "x");
     assert_int_equal(kit_count(k, "blobs"), 1);
 }
@@ -363,7 +363,7 @@ static void test_delete_blob(void **state)
     struct kit *k = *state;
     struct digest d = kit_push(k, "a", "x");
 
-    assert_int_equal(mount(k, "a", "b", &d), ERR_NONE);
+    assert_int_equal(mount_blob(k, "a", "b", &d), ERR_NONE);
     assert_int_equal(kit_delete(k, DELETE_BLOB, "a", NULL, &d), ERR_NONE);
     assert_int_equal(kit_delete(k, DELETE_BLOB, "a", NULL, &d), ERR_NOT_FOUND);
     assert_int_equal(kit_delete(k, DELETE_BLOB, "z", NULL, &d), ERR_NOT_FOUND);
