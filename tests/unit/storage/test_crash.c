@@ -344,7 +344,12 @@ static void test_kill(void **state)
 /* ---- the power ------------------------------------------------------------
  */
 
-static char image[100], mount_dir[100];
+/*
+ * The loop device is held from the first mount to the last umount: one that
+ * `mount -o loop` makes is cleared some time after the umount, and the next
+ * mount may pick it up just before.
+ */
+static char image[100], mount_dir[100], device[64];
 
 static bool run(const char *fmt, ...) printf_like(1, 2);
 static bool run(const char *fmt, ...)
@@ -360,7 +365,22 @@ static bool run(const char *fmt, ...)
 
 static bool mount_image(void)
 {
-    return run("mount -o loop,noatime %s %s 2>/dev/null", image, mount_dir);
+    return mount(device, mount_dir, "ext4", MS_NOATIME, NULL) == 0;
+}
+
+static bool attach_image(void)
+{
+    char cmd[256];
+    FILE *out;
+    bool ok;
+
+    snprintf(cmd, sizeof(cmd), "/sbin/losetup --show -f %s", image);
+    out = popen(cmd, "re");
+    ok = out && fgets(device, sizeof(device), out) != NULL;
+    if (out)
+        pclose(out);
+    device[strcspn(device, "\n")] = '\0';
+    return ok;
 }
 
 static void unmount_image(void)
@@ -390,7 +410,7 @@ static bool make_image(const struct kit *k, const char *size)
     snprintf(mount_dir, sizeof(mount_dir), "%s/mnt", k->root);
     return run("truncate -s %s %s", size, image) &&
            run("/sbin/mkfs.ext4 -q -F -E lazy_itable_init=0 %s", image) &&
-           run("mkdir -p %s", mount_dir) && mount_image();
+           run("mkdir -p %s", mount_dir) && attach_image() && mount_image();
 }
 
 /* The kit's store moves into the image; NULL when there can be none. */
@@ -418,6 +438,7 @@ static void leave_image(struct kit *k, struct kit *inner)
 {
     free(inner);
     unmount_image();
+    assert_true(run("/sbin/losetup -d %s", device));
     kit_open(k);
 }
 
