@@ -31,11 +31,15 @@ class Disk:
             f.truncate(1 << 30)
         self.mount.mkdir()
         subprocess.run([*MAKE[kind], str(self.image)], check=True)
+        # One device for all mounts: one that `mount -o loop` makes is cleared
+        # some time after the umount, and the next mount may still get it.
+        self.device = subprocess.run(
+            ["losetup", "--show", "-f", str(self.image)], check=True,
+            capture_output=True, text=True).stdout.strip()
         self.attach()
 
     def attach(self):
-        subprocess.run(["mount", "-o", "loop", str(self.image),
-                        str(self.mount)], check=True)
+        subprocess.run(["mount", self.device, str(self.mount)], check=True)
         assert os.path.ismount(self.mount)
 
     def cut(self):
@@ -54,6 +58,7 @@ def disk(request, tmp_path):
     yield made
     if os.path.ismount(made.mount):
         made.detach()
+    subprocess.run(["losetup", "-d", made.device], check=True)
 
 
 def test_power_cut_at_random_moments(disk):

@@ -224,6 +224,9 @@ static int count_broken(struct kit *k, const struct entry *list, size_t n)
         if (!ok && !lying_syncs)
             print_message("lost: entry %zu of %zu, kind %d, blob %u\n", i, n,
                           (int)last->what, last->seed);
+        if (!ok && !lying_syncs)
+            print_message("broken: kind %d of seed %u, upload %s\n",
+                          (int)last->what, last->seed, last->id);
         broken += !ok;
     }
     return broken;
