@@ -365,34 +365,8 @@ void api_on_request(struct http_exchange *x, void *ctx)
     dispatch(r);
 }
 
-/* ---- background
- * ---------------------------------------------------------------- */
-
-struct reap {
-    struct store_job_reap job;
-    struct store *store;
-};
-
-static void on_reaped(struct store_job *j)
-{
-    struct reap *one = (struct reap *)j;
-
-    if (j->rc == 0 && one->job.more)
-        api_reap(one->store);
-    free(one);
-}
-
-void api_reap(struct store *s)
-{
-    struct reap *one = calloc(1, sizeof(*one));
-
-    if (!one)
-        return; /* the hourly round takes it */
-    store_job_reap_init(&one->job);
-    one->job.job.done = on_reaped;
-    one->store = s;
-    store_submit(s, &one->job.job);
-}
+/* ---- worker contexts ------------------------------------------------------
+ */
 
 void *api_worker_init(void *arg)
 {

@@ -35,9 +35,6 @@ size_t api_error_body(int status, const char *why, char *out, size_t cap,
                       void *ctx);
 #define API_COMMON_HEADERS "Docker-Distribution-Api-Version: registry/2.0\r\n"
 
-/* Delete files of deleted blobs in the background. Thread: any. */
-void api_reap(struct store *s);
-
 /* workq_opts.init and fini: arg is the store; ctx becomes a store_reader. */
 void *api_worker_init(void *arg);
 void api_worker_fini(void *ctx);

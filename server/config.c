@@ -33,6 +33,8 @@ static const struct {
     {"allow-delete", KIND_BOOL, 0, 0, offsetof(struct config, allow_delete)},
     {"sparse-manifests", KIND_BOOL, 0, 0,
      offsetof(struct config, sparse_manifests)},
+    {"delete-delay", KIND_NUMBER, 0, 31536000,
+     offsetof(struct config, delete_delay_s)},
     {"collect-grace", KIND_NUMBER, 1, 31536000,
      offsetof(struct config, collect_grace_s)},
     {"upload-idle", KIND_NUMBER, 1, 31536000,
@@ -60,6 +62,7 @@ int config_init(struct config *c, struct err *e)
 {
     *c = (struct config){
         .allow_delete = true,
+        .delete_delay_s = 10,
         .collect_grace_s = 86400,
         .upload_idle_s = 900,
         .upload_ttl_s = 86400,

@@ -24,6 +24,7 @@ struct config {
     bool read_only;
     bool allow_delete;
     bool sparse_manifests;
+    int64_t delete_delay_s;
     int64_t collect_grace_s;
     int64_t upload_idle_s;
     int64_t upload_ttl_s;

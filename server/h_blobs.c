@@ -126,7 +126,6 @@ static void after_find(struct req *r)
 static void after_delete(struct req *r)
 {
     if (r->rc == 0) {
-        api_reap(r->api->store);
         http_reply(r->x, 202, NULL, 0);
     } else if (r->e.code == ERR_NOT_FOUND) {
         reply_error(r, OCI_BLOB_UNKNOWN, "the blob is not in the repository");

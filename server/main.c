@@ -108,6 +108,8 @@ static int start_store(struct daemon *d, struct err *e)
         .upload_ttl_s = d->config.upload_ttl_s,
         .min_free_bytes = d->config.min_free_bytes,
         .sparse = d->config.sparse_manifests,
+        .reap_delay_s =
+            d->config.delete_delay_s ? d->config.delete_delay_s : -1,
     };
 
     return store_open(&opts, &d->store, e);
@@ -209,8 +211,6 @@ static void run(struct daemon *d, const sigset_t *signals)
         int sig;
 
         store_expire_uploads(d->store);
-        if (!d->config.read_only)
-            api_reap(d->store);
         do {
             sig = sigtimedwait(signals, NULL, &hour);
         } while (sig < 0 && errno == EINTR);

@@ -26,6 +26,9 @@ SERVER_SRC := \
 	server/router.c
 
 UNIT_TESTS += \
+	tests/unit/server/test_config.c \
+	tests/unit/server/test_range.c \
+	tests/unit/server/test_router.c \
 	tests/unit/server/http/test_body.c \
 	tests/unit/server/http/test_engine.c \
 	tests/unit/server/http/test_fuzz.c \

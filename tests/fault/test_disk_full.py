@@ -36,7 +36,7 @@ def push(http, where, data):
 def test_full_disk(tmp_path, small_disk, floor):
     """floor 0 meets the real ENOSPC, -1 our own limit before it."""
     conf = tmp_path / "r.conf"
-    conf.write_text(f"min-free = {floor}\n")
+    conf.write_text(f"min-free = {floor}\ndelete-delay = 0\n")
     server = Berthd(small_disk / "data", "--config", str(conf))
     http = server.client()
     kept, digest = http.push_image("a", "v1", [os.urandom(BLOB)])

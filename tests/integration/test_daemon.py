@@ -189,7 +189,10 @@ def test_uploads_expire(tmp_path):
     server.stop()
 
 
-def test_deleted_blob_frees_its_file(berthd):
+def test_deleted_blob_frees_its_file(tmp_path):
+    conf = tmp_path / "r.conf"
+    conf.write_text("delete-delay = 0\n")
+    berthd = Berthd(tmp_path / "data", "--config", str(conf))
     http = berthd.client()
     digest = http.push_blob("a", b"bytes on disk")
     name = digest.split(":")[1]
@@ -199,3 +202,4 @@ def test_deleted_blob_frees_its_file(berthd):
     while path.exists():
         time.sleep(0.01)
     http.close()
+    berthd.stop()
