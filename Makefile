@@ -96,8 +96,9 @@ A_CLIENT := $(OBJ)/libclient.a $(OBJ)/libstorage.a $(OBJ)/libbase.a
 A_IMAGE  := $(OBJ)/libimage.a $(OBJ)/libclient.a $(OBJ)/libauth.a $(OBJ)/libstorage.a $(OBJ)/libbase.a
 
 # ---- programs --------------------------------------------------------------
-PROGRAMS := $(OUT)/berthd $(if $(CLIENT_SRC),$(OUT)/berth) \
-	$(if $(IMAGE_SRC),$(OUT)/berth-image)
+# The client comes as a whole: berth without berth-image has no images to run.
+CLIENT := $(if $(IMAGE_SRC),$(OUT)/berth $(OUT)/berth-image)
+PROGRAMS := $(OUT)/berthd $(CLIENT)
 programs: $(PROGRAMS)
 
 $(OUT)/berthd: $(call obj,server/main.c) $(A_SERVER)
@@ -115,7 +116,7 @@ $(OUT)/berth-image: $(call obj,$(IMAGE_MAIN)) $(A_IMAGE)
 
 # ---- tests -----------------------------------------------------------------
 UNIT_BIN := $(patsubst tests/%.c,$(OUT)/tests/%,$(UNIT_TESTS))
-units: $(UNIT_BIN)
+units: $(UNIT_BIN) $(if $(CLIENT_SRC),$(OUT)/berth)
 
 $(OUT)/tests/unit/base/%: $(OBJ)/tests/unit/base/%.o $(OBJ)/libbase.a
 	@mkdir -p $(@D)
