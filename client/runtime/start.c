@@ -1,0 +1,481 @@
+/* Processes of containers; see start.h. */
+#include "client/runtime/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/runtime/caps.h"
+#include "client/runtime/rootfs.h"
+#include "client/runtime/seccomp.h"
+#include "client/runtime/user.h"
+
+/* Does not exist in the namespaces' clone flags of older headers. */
+#define NAMESPACES \
+    (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+
+struct report {
+    char kind; /* 'G'o, 'T'erminal, 'P'id, 'E'rror */
+    int status;
+    struct err e;
+};
+
+/* ---- the channel -------------------------------------------------------- */
+
+static int send_report(int sock, const struct report *r, int fd)
+{
+    union {
+        struct cmsghdr align;
+        char buf[CMSG_SPACE(sizeof(int))];
+    } c;
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)r,
+                        .iov_len = sizeof(*r)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (fd >= 0) {
+        memset(&c, 0, sizeof(c));
+        m.msg_control = c.buf;
+        m.msg_controllen = sizeof(c.buf);
+        struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(h), &fd, sizeof(int));
+    }
+    return sendmsg(sock, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*r) ? 0 : -1;
+}
+
+/* 1 with a report, 0 at the end; *fd is what came with it, or -1. */
+static int recv_report(int sock, struct report *r, int *fd)
+{
+    union {
+        struct cmsghdr align;
+        char buf[CMSG_SPACE(sizeof(int))];
+    } c;
+    struct iovec iov = {.iov_base = r, .iov_len = sizeof(*r)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = c.buf,
+                       .msg_controllen = sizeof(c.buf)};
+    ssize_t n;
+    *fd = -1;
+    do
+        n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof(*r))
+        return 0;
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    if (h != NULL && h->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(h), sizeof(int));
+    return 1;
+}
+
+static _Noreturn void fail(int sock, int status, const struct err *e)
+{
+    struct report r = {.kind = 'E', .status = status, .e = *e};
+    (void)send_report(sock, &r, -1);
+    _exit(status);
+}
+
+/* ---- steps of the child ------------------------------------------------- */
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int i = 1; i < NSIG; i++)
+        (void)signal(i, SIG_DFL);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int set_rlimits(const struct rt_spec *s, struct err *e)
+{
+    for (size_t i = 0; i < s->n_rlimits; i++) {
+        if (setrlimit((__rlimit_resource_t)s->rlimits[i].resource,
+                      &s->rlimits[i].value) != 0)
+            return err_sys(e, errno, "set --ulimit %d",
+                           s->rlimits[i].resource);
+    }
+    return 0;
+}
+
+static int loopback_up(struct err *e)
+{
+    struct ifreq r = {.ifr_name = "lo"};
+    scoped_fd s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    r.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (s < 0 || ioctl(s, SIOCSIFFLAGS, &r) != 0)
+        return err_sys(e, errno, "bring the loopback interface up");
+    return 0;
+}
+
+/* Make 0, 1 and 2 and keep nothing else but the channel, as number 3. */
+static int arrange_fds(const int stdio[3], int slave, int *sock, struct err *e)
+{
+    int from[3], high;
+    for (int i = 0; i < 3; i++) {
+        from[i] = fcntl(slave >= 0 ? slave : stdio[i], F_DUPFD_CLOEXEC, 16);
+        if (from[i] < 0)
+            return err_sys(e, errno, "duplicate a standard stream");
+    }
+    high = fcntl(*sock, F_DUPFD_CLOEXEC, 16);
+    for (int i = 0; i < 3; i++) {
+        if (dup2(from[i], i) < 0)
+            return err_sys(e, errno, "place a standard stream");
+    }
+    if (high < 0 || dup3(high, 3, O_CLOEXEC) != 3)
+        return err_sys(e, errno, "place the channel");
+    *sock = 3;
+    if (syscall(SYS_close_range, 4u, ~0u, 0) != 0)
+        return err_sys(e, errno, "close what the container must not see");
+    return 0;
+}
+
+/* A link through /proc must not lead out of the root (CVE-2024-21626). */
+static int enter_cwd(const char *cwd, struct err *e)
+{
+    char now[PATH_MAX], part[PATH_MAX];
+    if (chdir(cwd) != 0 && errno == ENOENT && strlen(cwd) < sizeof(part)) {
+        (void)snprintf(part, sizeof(part), "%s", cwd);
+        for (char *p = part + 1; *p != '\0'; p++) {
+            if (*p != '/')
+                continue;
+            *p = '\0';
+            (void)mkdir(part, 0755);
+            *p = '/';
+        }
+        (void)mkdir(part, 0755);
+        errno = ENOENT;
+    }
+    if (chdir(cwd) != 0)
+        return err_sys(e, errno, "change to the working directory %s", cwd);
+    if (syscall(SYS_getcwd, now, sizeof(now)) < 0 || now[0] != '/')
+        return err_set(e, ERR_DENIED,
+                       "the working directory %s is outside of the container",
+                       cwd);
+    return 0;
+}
+
+static int become(const struct rt_spec *s, const struct user *u,
+                  struct err *e)
+{
+    /* The bounding set first: it needs SETPCAP, which may go. */
+    if (caps_bound(s->caps, e) != 0)
+        return -1;
+    if (s->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return err_sys(e, errno, "set no-new-privileges");
+    /* While SYS_ADMIN is there; every call below is in the table. */
+    if (!s->no_seccomp && seccomp_load(s->caps, e) != 0)
+        return -1;
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 ||
+        setgroups(u->n_groups, u->groups) != 0 ||
+        setresgid(u->gid, u->gid, u->gid) != 0 ||
+        setresuid(u->uid, u->uid, u->uid) != 0)
+        return err_sys(e, errno, "become user %u:%u", u->uid, u->gid);
+    return caps_apply(s->caps, e);
+}
+
+/* execvp with the container's PATH and docker's status codes. */
+static int exec_argv(char *const *argv, char *const *env, struct err *e)
+{
+    const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+                       "/sbin:/bin";
+    int best = ENOENT;
+    char full[PATH_MAX];
+    if (strchr(argv[0], '/') != NULL) {
+        (void)execve(argv[0], argv, env);
+        best = errno;
+    } else {
+        for (size_t i = 0; env[i] != NULL; i++) {
+            if (strncmp(env[i], "PATH=", 5) == 0)
+                path = env[i] + 5;
+        }
+        for (const char *p = path; *p != '\0';) {
+            size_t n = strcspn(p, ":");
+            (void)snprintf(full, sizeof(full), "%.*s/%s", (int)n, p, argv[0]);
+            (void)execve(full, argv, env);
+            if (errno != ENOENT && errno != ENOTDIR)
+                best = errno;
+            p += n + (p[n] == ':' ? 1 : 0);
+        }
+    }
+    (void)err_sys(e, best, "exec %s", argv[0]);
+    return best == ENOENT || best == ENOTDIR ? 127 : 126;
+}
+
+/* The environment with HOME, which only the user's record knows. */
+static char *const *with_home(char *const *env, const char *home)
+{
+    static char text[PATH_MAX + 8];
+    size_t n = 0;
+    for (; env[n] != NULL; n++) {
+        if (strncmp(env[n], "HOME=", 5) == 0)
+            return env;
+    }
+    char **all = calloc(n + 2, sizeof(*all));
+    if (all == NULL)
+        return env;
+    memcpy(all, env, n * sizeof(*all));
+    (void)snprintf(text, sizeof(text), "HOME=%s", home);
+    all[n] = text;
+    return all;
+}
+
+static volatile sig_atomic_t init_child;
+
+static void on_init_signal(int sig)
+{
+    if (init_child > 0)
+        (void)kill(init_child, sig);
+}
+
+/* Pid 1 of --init: forward signals, reap, end with the child's status. */
+static _Noreturn void run_init(pid_t child)
+{
+    init_child = child;
+    (void)close(3);
+    for (int i = 1; i < NSIG; i++) {
+        if (i != SIGCHLD && i != SIGKILL && i != SIGSTOP)
+            (void)signal(i, on_init_signal);
+    }
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, 0);
+        if (pid < 0 && errno == EINTR)
+            continue;
+        if (pid < 0)
+            _exit(125);
+        if (pid == child)
+            _exit(WIFEXITED(status) ? WEXITSTATUS(status)
+                                    : 128 + WTERMSIG(status));
+    }
+}
+
+/* From "in the new root" to the exec; ends the process on failure. */
+static _Noreturn void finish(const struct rt_spec *s, const int stdio[3],
+                             int slave, int sock, bool has_init)
+{
+    struct err e;
+    struct user u;
+    scoped_fd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (user_resolve_in(root, s->user, s->groups, s->n_groups, &u, &e) != 0)
+        fail(sock, 125, &e);
+    if (arrange_fds(stdio, slave, &sock, &e) != 0)
+        fail(sock, 125, &e);
+    root = -1; /* closed with the rest */
+    if (setsid() < 0 && errno != EPERM)
+        fail(sock, 125, &e);
+    if (s->is_tty) {
+        if (fchown(0, u.uid, (gid_t)-1) != 0 || ioctl(0, TIOCSCTTY, 0) != 0) {
+            (void)err_sys(&e, errno, "take the terminal");
+            fail(sock, 125, &e);
+        }
+    }
+    if (set_rlimits(s, &e) != 0 || enter_cwd(s->cwd, &e) != 0 ||
+        become(s, &u, &e) != 0)
+        fail(sock, 125, &e);
+    if (has_init) {
+        pid_t child = fork();
+        if (child > 0)
+            run_init(child);
+    }
+    reset_signals();
+    fail(sock, exec_argv(s->argv, with_home(s->env, u.home), &e), &e);
+}
+
+static _Noreturn void child_main(const struct rt_spec *s,
+                                 const struct cg_layout *l, const int stdio[3],
+                                 int sock)
+{
+    struct err e;
+    struct report r;
+    int none, master, slave;
+    /* The setup half holds host descriptors: nobody may look into it. */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+    /* Until the parent has put us into the cgroups. */
+    if (recv_report(sock, &r, &none) != 1)
+        _exit(125);
+    /* The cgroup namespace's root is where we are now. */
+    if (unshare(CLONE_NEWCGROUP) != 0) {
+        (void)err_sys(&e, errno, "make the cgroup namespace");
+        fail(sock, 125, &e);
+    }
+    if (sethostname(s->hostname, strlen(s->hostname)) != 0) {
+        (void)err_sys(&e, errno, "set the host name %s", s->hostname);
+        fail(sock, 125, &e);
+    }
+    if ((!s->is_host_network && loopback_up(&e) != 0) ||
+        rootfs_enter(s, l, &master, &slave, &e) != 0)
+        fail(sock, 125, &e);
+    if (master >= 0) {
+        r = (struct report){.kind = 'T'};
+        (void)send_report(sock, &r, master);
+    }
+    finish(s, stdio, slave, sock, s->has_init);
+}
+
+/* ---- the parent --------------------------------------------------------- */
+
+/* Wait until the exec closed the channel, or an error came. */
+static int await_exec(int sock, struct rt_started *out, struct err *e)
+{
+    struct report r;
+    int fd;
+    while (recv_report(sock, &r, &fd) == 1) {
+        if (r.kind == 'T') {
+            out->tty_master = fd;
+        } else if (r.kind == 'P') {
+            out->pid = r.status;
+        } else if (r.kind == 'E') {
+            scope_close(&fd);
+            scope_close(&out->tty_master);
+            r.e.msg[sizeof(r.e.msg) - 1] = '\0';
+            out->status = r.status;
+            *e = r.e;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int rt_start(const struct rt_spec *s, const struct cg_layout *l,
+             const int stdio[3], struct rt_started *out, struct err *e)
+{
+    int sv[2];
+    int pidfd = -1;
+    *out = (struct rt_started){-1, -1, -1, 125};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+        return err_sys(e, errno, "make a socket pair");
+    scoped_fd parent = sv[0];
+    struct clone_args a = {
+        .flags = NAMESPACES | CLONE_PIDFD |
+                 (s->is_host_network ? 0 : (uint64_t)CLONE_NEWNET),
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = SIGCHLD};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+    if (pid == 0) {
+        (void)close(sv[0]);
+        child_main(s, l, stdio, sv[1]);
+    }
+    int saved = errno;
+    (void)close(sv[1]);
+    if (pid < 0)
+        return err_sys(e, saved, "make the container's namespaces");
+    struct report go = {.kind = 'G'};
+    if (cg_attach(l, s->id, pid, e) == 0 && send_report(parent, &go, -1) == 0 &&
+        await_exec(parent, out, e) == 0) {
+        out->pid = pid;
+        out->pidfd = pidfd;
+        return 0;
+    }
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    (void)waitpid(pid, NULL, 0);
+    (void)close(pidfd);
+    return -1;
+}
+
+static _Noreturn void exec_child(const struct rt_spec *s,
+                                 const struct cg_layout *l, int pidfd,
+                                 const int stdio[3], int sock)
+{
+    struct err e;
+    int master = -1, slave = -1;
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    /* Limits first: afterwards the cgroup files are out of reach. */
+    if (cg_attach(l, s->id, getpid(), &e) != 0)
+        fail(sock, 125, &e);
+    if (setns(pidfd, NAMESPACES | CLONE_NEWCGROUP | CLONE_NEWNET) != 0) {
+        (void)err_sys(&e, errno, "enter the container");
+        fail(sock, 125, &e);
+    }
+    if (s->is_tty) {
+        scoped_fd pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW |
+                                             O_CLOEXEC);
+        if (rootfs_open_pty(pts, &master, &slave, &e) != 0)
+            fail(sock, 125, &e);
+        struct report t = {.kind = 'T'};
+        (void)send_report(sock, &t, master);
+    }
+    /* CLONE_PARENT: the new process is the caller's own child. */
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        finish(s, stdio, slave, sock, false);
+    struct report p = {.kind = 'P', .status = pid};
+    (void)send_report(sock, &p, -1);
+    _exit(pid > 0 ? 0 : 125);
+}
+
+int rt_exec(const struct rt_spec *s, const struct cg_layout *l, int pidfd,
+            const int stdio[3], struct rt_started *out, struct err *e)
+{
+    int sv[2];
+    *out = (struct rt_started){-1, -1, -1, 125};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+        return err_sys(e, errno, "make a socket pair");
+    scoped_fd parent = sv[0];
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(sv[0]);
+        exec_child(s, l, pidfd, stdio, sv[1]);
+    }
+    (void)close(sv[1]);
+    if (pid < 0)
+        return err_sys(e, errno, "fork");
+    int rc = await_exec(parent, out, e);
+    (void)waitpid(pid, NULL, 0);
+    if (rc != 0 && out->pid > 0)
+        (void)waitpid(out->pid, NULL, 0);
+    if (rc == 0 && out->pid <= 0)
+        return err_set(e, ERR_IO, "the container ended");
+    return rc;
+}
+
+int rt_seal_self(char **argv, struct err *e)
+{
+    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    struct stat st;
+    char self[PATH_MAX];
+    scoped_fd in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (in < 0 || fstat(in, &st) != 0)
+        return err_sys(e, errno, "open /proc/self/exe");
+    int have = fcntl(in, F_GET_SEALS);
+    if (have >= 0 && (have & seals) == seals)
+        return 0;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    self[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    (void)setenv("BERTH_EXE_DIR", self, 1);
+    scoped_fd mem = memfd_create("berth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (mem < 0)
+        return err_sys(e, errno, "make a sealed copy of this program");
+    for (off_t left = st.st_size; left > 0;) {
+        ssize_t got = sendfile(mem, in, NULL, (size_t)left);
+        if (got <= 0)
+            return err_sys(e, errno, "copy this program");
+        left -= got;
+    }
+    if (fcntl(mem, F_ADD_SEALS, seals) != 0)
+        return err_sys(e, errno, "seal the copy of this program");
+    (void)fexecve(mem, argv, environ);
+    return err_sys(e, errno, "execute the sealed copy of this program");
+}

@@ -1,0 +1,47 @@
+/*
+ * Start a container's first process, or another one beside it.
+ *
+ * Between clone and exec the child is single-threaded and runs an ordered
+ * list of steps; it reports over one SOCK_SEQPACKET channel, which the exec
+ * closes.
+ */
+#ifndef BERTH_CLIENT_RUNTIME_START_H
+#define BERTH_CLIENT_RUNTIME_START_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "client/runtime/cgroup.h"
+#include "client/runtime/spec.h"
+
+struct rt_started {
+    pid_t pid;
+    int pidfd;      /* caller closes; -1 after rt_exec */
+    int tty_master; /* -1 without a terminal */
+    int status;     /* on failure: 125, 126 or 127 */
+};
+
+/*
+ * Start pid 1 of a container whose cgroups exist.
+ * Inputs: stdio[3], used unless spec->is_tty; borrowed.
+ * Errors: out->status says with what the client exits; nothing runs then.
+ */
+must_check int rt_start(const struct rt_spec *s, const struct cg_layout *l,
+                        const int stdio[3], struct rt_started *out,
+                        struct err *e);
+/*
+ * Start a process in the namespaces and cgroups of the container whose pid 1
+ * is behind pidfd; it is a child of the caller.  Uses argv, env, cwd, user,
+ * groups, caps, rlimits, tty and seccomp of the spec.
+ */
+must_check int rt_exec(const struct rt_spec *s, const struct cg_layout *l,
+                       int pidfd, const int stdio[3], struct rt_started *out,
+                       struct err *e);
+/*
+ * Run the program from a sealed copy in memory, so that no container can
+ * write to the file of the host through /proc/<pid>/exe.  Returns when that
+ * is the case already; BERTH_EXE_DIR keeps the folder of the file.
+ */
+must_check int rt_seal_self(char **argv, struct err *e);
+
+#endif
