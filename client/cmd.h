@@ -6,6 +6,17 @@
 #define BERTH_CLIENT_CMD_H
 
 int cmd_version(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_start(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
+int cmd_wait(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
+/* Containers here; a name that is none of them goes to berth-image. */
+int cmd_inspect(int argc, char **argv);
 
 /*
  * Execute a verb of berth-image, found beside this program in a build tree,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,10 +17,14 @@ static int find_image(char out[PATH_MAX], struct err *e)
     static const char *const places[] = {"berth-image",
                                          "../libexec/berth/berth-image"};
     char self[PATH_MAX - 64];
+    const char *kept = getenv("BERTH_EXE_DIR");
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (n <= 0)
         return err_sys(e, errno, "read /proc/self/exe");
     self[n] = '\0';
+    /* A sealed copy has no folder; rt_seal_self() kept the name. */
+    if (strncmp(self, "/memfd:", 7) == 0 && kept != NULL)
+        (void)snprintf(self, sizeof(self), "%s/berth", kept);
     char *slash = strrchr(self, '/');
     if (slash == NULL)
         return err_set(e, ERR_NOT_FOUND, "no folder in %s", self);

@@ -8,6 +8,7 @@
 
 #include "client/cli.h"
 #include "client/cmd.h"
+#include "client/runtime/start.h"
 
 struct verb {
     const char *name;
@@ -16,6 +17,8 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
+    {"run", cmd_run, "Run a command in a new container"},
+    {"start", cmd_start, "Start a container that has ended"},
     {"pull", NULL, "Download an image from a registry"},
     {"push", NULL, "Upload an image to a registry"},
     {"images", NULL, "List images"},
@@ -64,6 +67,13 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)
         return cmd_version(1, argv);
+    /* Before anything of a container is near: out of its reach. */
+    static const char *const entering[] = {"run", "start", "exec"};
+    for (size_t i = 0; i < array_len(entering); i++) {
+        struct err e;
+        if (strcmp(argv[1], entering[i]) == 0 && rt_seal_self(argv, &e) != 0)
+            return cli_fail(125, &e);
+    }
     for (size_t i = 0; i < array_len(verbs); i++) {
         if (strcmp(argv[1], verbs[i].name) == 0)
             return verbs[i].run != NULL ? verbs[i].run(argc - 1, argv + 1)

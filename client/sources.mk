@@ -3,6 +3,18 @@
 CLIENT_SRC := \
 	client/cli.c \
 	client/cmd_image.c \
+	client/cmd_run.c \
+	client/runtime/attach.c \
+	client/runtime/caps.c \
+	client/runtime/cgroup.c \
+	client/runtime/container.c \
+	client/runtime/copyup.c \
+	client/runtime/log.c \
+	client/runtime/monitor.c \
+	client/runtime/rootfs.c \
+	client/runtime/seccomp.c \
+	client/runtime/start.c \
+	client/runtime/user.c \
 	client/image/reference.c \
 	client/image/store.c \
 	client/image/store_container.c \

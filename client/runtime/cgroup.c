@@ -16,9 +16,9 @@
 #define MOUNTINFO_MAX (4 * 1024 * 1024)
 #define CPU_PERIOD_US 100000
 
-static const char *const names[CG_CONTROLLERS] = {
-    "memory", "cpu", "cpuacct", "cpuset", "pids", "devices", "freezer",
-    "blkio"};
+static const char *const names[CG_CONTROLLERS] = {"memory",  "cpu",  "cpuacct",
+                                                  "cpuset",  "pids", "devices",
+                                                  "freezer", "blkio"};
 
 const char *cg_name(enum cg_controller c)
 {
@@ -202,10 +202,10 @@ static int v1_memory(const char *mount, const char *id,
 
 static int v1_devices(const char *mount, const char *id, struct err *e)
 {
-    static const char *const list[] = {
-        "c *:* m",    "b *:* m",    "c 1:3 rwm",  "c 1:5 rwm",
-        "c 1:7 rwm",  "c 1:8 rwm",  "c 1:9 rwm",  "c 5:0 rwm",
-        "c 5:1 rwm",  "c 5:2 rwm",  "c 136:* rwm"};
+    static const char *const list[] = {"c *:* m",   "b *:* m",    "c 1:3 rwm",
+                                       "c 1:5 rwm", "c 1:7 rwm",  "c 1:8 rwm",
+                                       "c 1:9 rwm", "c 5:0 rwm",  "c 5:1 rwm",
+                                       "c 5:2 rwm", "c 136:* rwm"};
     if (put(mount, id, "devices.deny", "a", e) != 0)
         return -1;
     for (size_t i = 0; i < array_len(list); i++) {

@@ -32,7 +32,7 @@ enum cg_controller {
 struct cg_layout {
     char v1[CG_CONTROLLERS][PATH_MAX]; /* mount points, "" when absent */
     char v2[PATH_MAX];                 /* of cgroup2, "" when absent */
-    bool is_v2_only; /* limits go to v2 */
+    bool is_v2_only;                   /* limits go to v2 */
 };
 
 const char *cg_name(enum cg_controller c);

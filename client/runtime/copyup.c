@@ -32,8 +32,8 @@ static int copy_meta(int dir, const char *name, const struct stat *st,
 static int copy_file(int from, int to, const char *name, struct err *e)
 {
     scoped_fd in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    scoped_fd out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                           0600);
+    scoped_fd out =
+        openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (in < 0 || out < 0)
         return err_sys(e, errno, "copy %s into a volume", name);
     ssize_t n;
@@ -58,13 +58,13 @@ static int copy_entry(int from, int to, const char *name, int depth,
         link[n > 0 ? n : 0] = '\0';
         bad = n < 0 || symlinkat(link, to, name) != 0;
     } else if (S_ISDIR(st.st_mode)) {
-        scoped_fd a = openat(from, name,
-                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        scoped_fd a =
+            openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         bad = a < 0 || mkdirat(to, name, 0700) != 0;
-        scoped_fd b = bad ? -1
-                          : openat(to, name,
-                                   O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-                                       O_CLOEXEC);
+        scoped_fd b =
+            bad ? -1
+                : openat(to, name,
+                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (b >= 0 && copy_tree(a, b, depth + 1, e) != 0)
             return -1;
     } else {

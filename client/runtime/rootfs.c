@@ -29,9 +29,8 @@ int umount2(const char *, int);
 static int sys_openat2(int dirfd, const char *path, uint64_t flags,
                        uint64_t mode, uint64_t resolve)
 {
-    struct open_how how = {.flags = flags | O_CLOEXEC,
-                           .mode = mode,
-                           .resolve = resolve};
+    struct open_how how = {
+        .flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
     int fd;
     do /* EAGAIN: somebody renamed during the walk */
         fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
@@ -53,8 +52,8 @@ static int make_mount(const char *type, const char *const (*options)[2],
     if (fs < 0)
         return err_sys(e, errno, "open file system %s", type);
     for (size_t i = 0; i < n; i++) {
-        unsigned cmd = options[i][1] == NULL ? FSCONFIG_SET_FLAG
-                                             : FSCONFIG_SET_STRING;
+        unsigned cmd =
+            options[i][1] == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
         if (syscall(SYS_fsconfig, fs, cmd, options[i][0], options[i][1], 0) !=
             0)
             return err_sys(e, errno, "%s option %s=%s", type, options[i][0],
@@ -233,12 +232,10 @@ static int dev_nodes(int dev, struct err *e)
         unsigned major, minor;
     } nodes[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
                  {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
-    static const char *const links[][2] = {{"/proc/self/fd", "fd"},
-                                           {"/proc/self/fd/0", "stdin"},
-                                           {"/proc/self/fd/1", "stdout"},
-                                           {"/proc/self/fd/2", "stderr"},
-                                           {"/proc/kcore", "core"},
-                                           {"pts/ptmx", "ptmx"}};
+    static const char *const links[][2] = {
+        {"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"},
+        {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
+        {"/proc/kcore", "core"},       {"pts/ptmx", "ptmx"}};
     static const char *const dirs[] = {"pts", "shm", "mqueue"};
     for (size_t i = 0; i < array_len(nodes); i++) {
         if (mknodat(dev, nodes[i].name, S_IFCHR | 0666,
@@ -285,11 +282,11 @@ static int console(int dev, int pts, int *master, int *slave, struct err *e)
 static int setup_dev(const struct rt_spec *s, int rootfd, int *master,
                      int *slave, struct err *e)
 {
-    static const char *const dev_o[][2] = {{"mode", "755"},
-                                           {"size", "65536k"}};
-    static const char *const pts_o[][2] = {
-        {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"},
-        {"gid", "5"}};
+    static const char *const dev_o[][2] = {{"mode", "755"}, {"size", "65536k"}};
+    static const char *const pts_o[][2] = {{"newinstance", NULL},
+                                           {"ptmxmode", "0666"},
+                                           {"mode", "0620"},
+                                           {"gid", "5"}};
     static const char *const shm_o[][2] = {{"mode", "1777"},
                                            {"size", "65536k"}};
     scoped_fd dev = make_mount("tmpfs", dev_o, 2,
@@ -315,8 +312,8 @@ static int setup_dev(const struct rt_spec *s, int rootfd, int *master,
 static int setup_cgroups(const struct cg_layout *l, int rootfd, struct err *e)
 {
     if (l->is_v2_only) {
-        scoped_fd cg = make_mount("cgroup2", NULL, 0,
-                                  SAFE | MOUNT_ATTR_RDONLY, e);
+        scoped_fd cg =
+            make_mount("cgroup2", NULL, 0, SAFE | MOUNT_ATTR_RDONLY, e);
         return mount_at(rootfd, "/sys/fs/cgroup", cg, e);
     }
     static const char *const o[][2] = {{"mode", "755"}};
@@ -330,15 +327,14 @@ static int setup_cgroups(const struct cg_layout *l, int rootfd, struct err *e)
         /* cpu and cpuacct may share one hierarchy: a link then. */
         const char *base = strrchr(l->v1[c], '/') + 1;
         if (strcmp(base, name) != 0)
-            (void)symlinkat(base, top, name);
+            (void)!symlinkat(base, top, name);
         if (mkdirat(top, base, 0755) != 0) {
             if (errno == EEXIST)
                 continue;
             return err_sys(e, errno, "make /sys/fs/cgroup/%s", base);
         }
-        const char *const flags[][2] = {{name, NULL},
-                                        {strchr(base, ',') ? "cpuacct" : name,
-                                         NULL}};
+        const char *const flags[][2] = {
+            {name, NULL}, {strchr(base, ',') ? "cpuacct" : name, NULL}};
         scoped_fd cg = make_mount("cgroup", flags, strchr(base, ',') ? 2 : 1,
                                   SAFE | MOUNT_ATTR_RDONLY, e);
         scoped_fd at = openat(top, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -351,8 +347,8 @@ static int setup_cgroups(const struct cg_layout *l, int rootfd, struct err *e)
 /* Unprivileged ping, since the default set lacks NET_RAW. */
 static void allow_ping(int proc)
 {
-    scoped_fd fd = openat(proc, "sys/net/ipv4/ping_group_range",
-                          O_WRONLY | O_CLOEXEC);
+    scoped_fd fd =
+        openat(proc, "sys/net/ipv4/ping_group_range", O_WRONLY | O_CLOEXEC);
     if (fd >= 0 && write(fd, "0 2147483647", 12) < 0)
         return; /* a kernel without ping sockets: nothing to allow */
 }
@@ -383,8 +379,7 @@ static int open_null(struct err *e)
 }
 
 /* Cover one path by null (files) or an empty folder; absent is fine. */
-static int mask(int rootfd, const char *path, int null_fd,
-                struct err *e)
+static int mask(int rootfd, const char *path, int null_fd, struct err *e)
 {
     struct stat st;
     scoped_fd target = in_root(rootfd, path, O_PATH | O_NOFOLLOW);
@@ -393,10 +388,9 @@ static int mask(int rootfd, const char *path, int null_fd,
     if (fstat(target, &st) != 0)
         return err_sys(e, errno, "mask %s", path);
     if (S_ISDIR(st.st_mode)) {
-        static const char *const o[][2] = {{"nr_inodes", "2"},
-                                           {"mode", "755"}};
-        scoped_fd empty = make_mount("tmpfs", o, 2, SAFE | MOUNT_ATTR_RDONLY,
-                                     e);
+        static const char *const o[][2] = {{"nr_inodes", "2"}, {"mode", "755"}};
+        scoped_fd empty =
+            make_mount("tmpfs", o, 2, SAFE | MOUNT_ATTR_RDONLY, e);
         return empty < 0 ? -1 : attach(empty, target, path, e);
     }
     scoped_fd cover = clone_tree(null_fd, "/dev/null", e);
@@ -405,14 +399,21 @@ static int mask(int rootfd, const char *path, int null_fd,
 
 static int protect(int rootfd, int null_fd, struct err *e)
 {
-    static const char *const masked[] = {
-        "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore",
-        "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
-        "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
-        "/sys/devices/virtual/powercap", "/sys/firmware"};
-    static const char *const read_only[] = {
-        "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-        "/proc/sysrq-trigger"};
+    static const char *const masked[] = {"/proc/acpi",
+                                         "/proc/asound",
+                                         "/proc/interrupts",
+                                         "/proc/kcore",
+                                         "/proc/keys",
+                                         "/proc/latency_stats",
+                                         "/proc/sched_debug",
+                                         "/proc/scsi",
+                                         "/proc/timer_list",
+                                         "/proc/timer_stats",
+                                         "/sys/devices/virtual/powercap",
+                                         "/sys/firmware"};
+    static const char *const read_only[] = {"/proc/bus", "/proc/fs",
+                                            "/proc/irq", "/proc/sys",
+                                            "/proc/sysrq-trigger"};
     for (size_t i = 0; i < array_len(masked); i++) {
         if (mask(rootfd, masked[i], null_fd, e) != 0)
             return -1;
@@ -538,8 +539,7 @@ static int verify(int rootfd, struct err *e)
         scoped_fd fd = in_root(rootfd, paths[i], O_PATH | O_NOFOLLOW);
         if (fd < 0 || fstat(fd, &st) != 0 || fstat(rootfd, &root) != 0 ||
             st.st_dev == root.st_dev)
-            return err_set(e, ERR_INVALID, "%s is not ours any more",
-                           paths[i]);
+            return err_set(e, ERR_INVALID, "%s is not ours any more", paths[i]);
     }
     return 0;
 }

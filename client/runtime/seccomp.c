@@ -25,12 +25,12 @@ struct range {
     short first, last;
 };
 static const struct range allowed[] = {
-    {SYS_read, SYS_rt_sigreturn},       /* read .. rt_sigreturn */
-    {SYS_pread64, SYS_alarm},           /* pread64 .. alarm */
-    {SYS_setitimer, SYS_sendfile},      /* setitimer getpid sendfile */
-    {SYS_connect, SYS_setsockopt},      /* sockets but socket(2) itself */
+    {SYS_read, SYS_rt_sigreturn},  /* read .. rt_sigreturn */
+    {SYS_pread64, SYS_alarm},      /* pread64 .. alarm */
+    {SYS_setitimer, SYS_sendfile}, /* setitimer getpid sendfile */
+    {SYS_connect, SYS_setsockopt}, /* sockets but socket(2) itself */
     {SYS_getsockopt, SYS_getsockopt},
-    {SYS_fork, SYS_chown},              /* fork .. lchown */
+    {SYS_fork, SYS_chown}, /* fork .. lchown */
     {SYS_fchown, SYS_getppid},
     {SYS_getpgrp, SYS_rt_sigsuspend},
     {SYS_sigaltstack, SYS_mknod},
@@ -62,8 +62,8 @@ static const struct range allowed[] = {
     {SYS_pidfd_open, SYS_pidfd_open},
     {SYS_close_range, SYS_epoll_pwait2},
     {SYS_landlock_create_ruleset, SYS_futex_waitv},
-    {SYS_ptrace, SYS_ptrace},           /* kernels from 4.8 on */
-    {451, 452}, /* cachestat fchmodat2 */
+    {SYS_ptrace, SYS_ptrace}, /* kernels from 4.8 on */
+    {451, 452},               /* cachestat fchmodat2 */
     {453, 456}, /* map_shadow_stack futex_wake futex_wait futex_requeue */
     {462, 462}, /* mseal */
 };
@@ -74,46 +74,78 @@ struct gated {
     signed char cap; /* -1: nobody */
 };
 static const struct gated gates[] = {
-    {SYS_mount, CAP_SYS_ADMIN},         {SYS_umount2, CAP_SYS_ADMIN},
-    {SYS_pivot_root, -1},               {SYS_chroot, CAP_SYS_CHROOT},
-    {SYS_unshare, CAP_SYS_ADMIN},       {SYS_setns, CAP_SYS_ADMIN},
-    {SYS_sethostname, CAP_SYS_ADMIN},   {SYS_setdomainname, CAP_SYS_ADMIN},
-    {SYS_bpf, CAP_BPF},                 {SYS_perf_event_open, CAP_PERFMON},
-    {SYS_fanotify_init, CAP_SYS_ADMIN}, {SYS_lookup_dcookie, CAP_SYS_ADMIN},
-    {SYS_quotactl, CAP_SYS_ADMIN},      {SYS_quotactl_fd, CAP_SYS_ADMIN},
-    {SYS_syslog, CAP_SYSLOG},           {SYS_reboot, CAP_SYS_BOOT},
-    {SYS_acct, CAP_SYS_PACCT},          {SYS_settimeofday, CAP_SYS_TIME},
-    {SYS_clock_settime, CAP_SYS_TIME},  {SYS_iopl, CAP_SYS_RAWIO},
-    {SYS_ioperm, CAP_SYS_RAWIO},        {SYS_vhangup, CAP_SYS_TTY_CONFIG},
-    {SYS_init_module, CAP_SYS_MODULE},  {SYS_finit_module, CAP_SYS_MODULE},
-    {SYS_delete_module, CAP_SYS_MODULE}, {SYS_create_module, -1},
-    {SYS_get_kernel_syms, -1},          {SYS_query_module, -1},
-    {SYS_kexec_load, -1},               {SYS_kexec_file_load, -1},
-    {SYS_swapon, -1},                   {SYS_swapoff, -1},
-    {SYS_add_key, -1},                  {SYS_request_key, -1},
-    {SYS_keyctl, -1},                   {SYS_userfaultfd, -1},
-    {SYS_nfsservctl, -1},               {SYS__sysctl, -1},
-    {SYS_uselib, -1},                   {SYS_ustat, -1},
-    {SYS_sysfs, -1},                    {SYS_modify_ldt, 127},
+    {SYS_mount, CAP_SYS_ADMIN},
+    {SYS_umount2, CAP_SYS_ADMIN},
+    {SYS_pivot_root, -1},
+    {SYS_chroot, CAP_SYS_CHROOT},
+    {SYS_unshare, CAP_SYS_ADMIN},
+    {SYS_setns, CAP_SYS_ADMIN},
+    {SYS_sethostname, CAP_SYS_ADMIN},
+    {SYS_setdomainname, CAP_SYS_ADMIN},
+    {SYS_bpf, CAP_BPF},
+    {SYS_perf_event_open, CAP_PERFMON},
+    {SYS_fanotify_init, CAP_SYS_ADMIN},
+    {SYS_lookup_dcookie, CAP_SYS_ADMIN},
+    {SYS_quotactl, CAP_SYS_ADMIN},
+    {SYS_quotactl_fd, CAP_SYS_ADMIN},
+    {SYS_syslog, CAP_SYSLOG},
+    {SYS_reboot, CAP_SYS_BOOT},
+    {SYS_acct, CAP_SYS_PACCT},
+    {SYS_settimeofday, CAP_SYS_TIME},
+    {SYS_clock_settime, CAP_SYS_TIME},
+    {SYS_iopl, CAP_SYS_RAWIO},
+    {SYS_ioperm, CAP_SYS_RAWIO},
+    {SYS_vhangup, CAP_SYS_TTY_CONFIG},
+    {SYS_init_module, CAP_SYS_MODULE},
+    {SYS_finit_module, CAP_SYS_MODULE},
+    {SYS_delete_module, CAP_SYS_MODULE},
+    {SYS_create_module, -1},
+    {SYS_get_kernel_syms, -1},
+    {SYS_query_module, -1},
+    {SYS_kexec_load, -1},
+    {SYS_kexec_file_load, -1},
+    {SYS_swapon, -1},
+    {SYS_swapoff, -1},
+    {SYS_add_key, -1},
+    {SYS_request_key, -1},
+    {SYS_keyctl, -1},
+    {SYS_userfaultfd, -1},
+    {SYS_nfsservctl, -1},
+    {SYS__sysctl, -1},
+    {SYS_uselib, -1},
+    {SYS_ustat, -1},
+    {SYS_sysfs, -1},
+    {SYS_modify_ldt, 127},
     {SYS_open_by_handle_at, CAP_DAC_READ_SEARCH},
-    {SYS_mbind, CAP_SYS_NICE},          {SYS_set_mempolicy, CAP_SYS_NICE},
-    {SYS_get_mempolicy, CAP_SYS_NICE},  {SYS_move_pages, CAP_SYS_NICE},
-    {SYS_migrate_pages, CAP_SYS_NICE},  {SYS_kcmp, CAP_SYS_PTRACE},
+    {SYS_mbind, CAP_SYS_NICE},
+    {SYS_set_mempolicy, CAP_SYS_NICE},
+    {SYS_get_mempolicy, CAP_SYS_NICE},
+    {SYS_move_pages, CAP_SYS_NICE},
+    {SYS_migrate_pages, CAP_SYS_NICE},
+    {SYS_kcmp, CAP_SYS_PTRACE},
     {SYS_set_mempolicy_home_node, CAP_SYS_NICE},
-    {SYS_pidfd_getfd, CAP_SYS_PTRACE},  {SYS_process_madvise, CAP_SYS_PTRACE},
-    {SYS_open_tree, CAP_SYS_ADMIN},     {SYS_move_mount, CAP_SYS_ADMIN},
-    {SYS_fsopen, CAP_SYS_ADMIN},        {SYS_fsconfig, CAP_SYS_ADMIN},
-    {SYS_fsmount, CAP_SYS_ADMIN},       {SYS_fspick, CAP_SYS_ADMIN},
-    {SYS_mount_setattr, CAP_SYS_ADMIN}, {SYS_io_uring_setup, -1},
-    {SYS_io_uring_enter, -1},           {SYS_io_uring_register, -1},
+    {SYS_pidfd_getfd, CAP_SYS_PTRACE},
+    {SYS_process_madvise, CAP_SYS_PTRACE},
+    {SYS_open_tree, CAP_SYS_ADMIN},
+    {SYS_move_mount, CAP_SYS_ADMIN},
+    {SYS_fsopen, CAP_SYS_ADMIN},
+    {SYS_fsconfig, CAP_SYS_ADMIN},
+    {SYS_fsmount, CAP_SYS_ADMIN},
+    {SYS_fspick, CAP_SYS_ADMIN},
+    {SYS_mount_setattr, CAP_SYS_ADMIN},
+    {SYS_io_uring_setup, -1},
+    {SYS_io_uring_enter, -1},
+    {SYS_io_uring_register, -1},
 };
 
 /* Denied ones that the ranges do not name stay out; these are allowed too. */
 static const short singles[] = {
-    SYS_sched_yield,   SYS_mremap,        SYS_fanotify_mark, SYS_adjtimex,
-    SYS_clock_adjtime, SYS_faccessat2,    SYS_openat2,       SYS_memfd_secret,
-    SYS_rt_sigqueueinfo, SYS_process_mrelease, SYS_tkill,    SYS_futex,
-    SYS_epoll_create,  SYS_seccomp,       SYS_getrandom,     SYS_pkey_mprotect, SYS_copy_file_range,
+    SYS_sched_yield,      SYS_mremap,          SYS_fanotify_mark,
+    SYS_adjtimex,         SYS_clock_adjtime,   SYS_faccessat2,
+    SYS_openat2,          SYS_memfd_secret,    SYS_rt_sigqueueinfo,
+    SYS_process_mrelease, SYS_tkill,           SYS_futex,
+    SYS_epoll_create,     SYS_seccomp,         SYS_getrandom,
+    SYS_pkey_mprotect,    SYS_copy_file_range,
 };
 
 static bool has_cap(uint64_t caps, signed char cap)
@@ -149,8 +181,8 @@ static void put(struct prog *p, unsigned code, uint32_t k, unsigned t,
                 unsigned f)
 {
     berth_assert(p->n < SECCOMP_INSNS_MAX && t < 256 && f < 256);
-    p->f[p->n++] = (struct sock_filter){(uint16_t)code, (uint8_t)t, (uint8_t)f,
-                                        k};
+    p->f[p->n++] =
+        (struct sock_filter){(uint16_t)code, (uint8_t)t, (uint8_t)f, k};
 }
 
 static void ret(struct prog *p, uint32_t action)

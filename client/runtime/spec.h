@@ -37,12 +37,12 @@ struct rt_rlimit {
 };
 
 struct rt_limits {
-    uint64_t memory;      /* bytes, 0: none */
-    int64_t memory_swap;  /* memory + swap, bytes; -1 unlimited, 0: default */
-    uint64_t cpu_milli;   /* thousandths of a CPU, 0: none */
-    uint64_t cpu_shares;  /* docker's 2..262144, 0: default */
-    const char *cpuset;   /* "0-1", or NULL */
-    uint64_t pids;        /* 0: none */
+    uint64_t memory;     /* bytes, 0: none */
+    int64_t memory_swap; /* memory + swap, bytes; -1 unlimited, 0: default */
+    uint64_t cpu_milli;  /* thousandths of a CPU, 0: none */
+    uint64_t cpu_shares; /* docker's 2..262144, 0: default */
+    const char *cpuset;  /* "0-1", or NULL */
+    uint64_t pids;       /* 0: none */
 };
 
 struct rt_spec {

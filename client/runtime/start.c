@@ -29,8 +29,7 @@
 #include "client/runtime/user.h"
 
 /* Does not exist in the namespaces' clone flags of older headers. */
-#define NAMESPACES \
-    (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
 struct report {
     char kind; /* 'G'o, 'T'erminal, 'P'id, 'E'rror */
@@ -110,8 +109,7 @@ static int set_rlimits(const struct rt_spec *s, struct err *e)
     for (size_t i = 0; i < s->n_rlimits; i++) {
         if (setrlimit((__rlimit_resource_t)s->rlimits[i].resource,
                       &s->rlimits[i].value) != 0)
-            return err_sys(e, errno, "set --ulimit %d",
-                           s->rlimits[i].resource);
+            return err_sys(e, errno, "set --ulimit %d", s->rlimits[i].resource);
     }
     return 0;
 }
@@ -173,8 +171,7 @@ static int enter_cwd(const char *cwd, struct err *e)
     return 0;
 }
 
-static int become(const struct rt_spec *s, const struct user *u,
-                  struct err *e)
+static int become(const struct rt_spec *s, const struct user *u, struct err *e)
 {
     /* The bounding set first: it needs SETPCAP, which may go. */
     if (caps_bound(s->caps, e) != 0)
@@ -407,8 +404,8 @@ static _Noreturn void exec_child(const struct rt_spec *s,
         fail(sock, 125, &e);
     }
     if (s->is_tty) {
-        scoped_fd pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW |
-                                             O_CLOEXEC);
+        scoped_fd pts =
+            open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (rootfs_open_pty(pts, &master, &slave, &e) != 0)
             fail(sock, 125, &e);
         struct report t = {.kind = 'T'};

@@ -152,8 +152,7 @@ static int resolve_uid(struct slice name, const char *passwd, struct user *u,
         (void)snprintf(text, sizeof(text), "%u", u->uid);
         found = find_line(passwd, 2, slice_of(text), &line);
     } else {
-        found = find_line(passwd, 0, name, &line) &&
-                id_field(line, 2, &u->uid);
+        found = find_line(passwd, 0, name, &line) && id_field(line, 2, &u->uid);
         if (!found)
             return err_set(e, ERR_NOT_FOUND,
                            "unable to find user %.*s: no matching entries in "
@@ -178,8 +177,8 @@ int user_resolve(const char *spec, const char *const *extra, size_t n_extra,
     if (spec == NULL || spec[0] == '\0')
         spec = "0";
     const char *colon = strchr(spec, ':');
-    struct slice name = {spec, colon != NULL ? (size_t)(colon - spec)
-                                             : strlen(spec)};
+    struct slice name = {spec,
+                         colon != NULL ? (size_t)(colon - spec) : strlen(spec)};
     struct slice login;
     if (name.n == 0)
         name = slice_of("0");
@@ -207,8 +206,7 @@ int user_resolve(const char *spec, const char *const *extra, size_t n_extra,
 static int read_in(int rootfd, const char *path, char **out, struct err *e)
 {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT |
-                                      RESOLVE_NO_MAGICLINKS};
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     struct stat st;
     *out = NULL;
     scoped_fd fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));

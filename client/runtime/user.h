@@ -30,8 +30,7 @@ struct user {
  */
 must_check int user_resolve(const char *spec, const char *const *extra,
                             size_t n_extra, const char *passwd,
-                            const char *group, struct user *out,
-                            struct err *e);
+                            const char *group, struct user *out, struct err *e);
 /* The same with the files below rootfd. */
 must_check int user_resolve_in(int rootfd, const char *spec,
                                const char *const *extra, size_t n_extra,

@@ -1,0 +1,373 @@
+/* Records and states; see container.h. */
+#include "client/runtime/container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "client/runtime/cgroup.h"
+
+#define STATE_MAX 65536
+
+void ct_dir(struct istore *s, const char *id, char out[PATH_MAX])
+{
+    (void)snprintf(out, PATH_MAX, "%.3900s/containers/%s", istore_path(s), id);
+}
+
+void ct_run_dir(const char *id, char out[PATH_MAX])
+{
+    const char *root = getenv("BERTH_RUN");
+    (void)snprintf(out, PATH_MAX, "%.3900s/%s",
+                   root != NULL && root[0] == '/' ? root : "/run/berth", id);
+}
+
+int ct_find(struct istore *s, const char *text, char id[ISTORE_HEX],
+            struct err *e)
+{
+    char(*ids)[ISTORE_HEX] = NULL;
+    size_t n = 0, hits = 0, len = strlen(text);
+    if (istore_container_list(s, &ids, &n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct err ignored;
+        json_t *r = istore_container_read(s, ids[i], &ignored);
+        const char *name = r ? json_member_string(r, "name") : NULL;
+        bool is_name = name != NULL && strcmp(name, text) == 0;
+        json_decref(r);
+        if (is_name || (len > 0 && strncmp(ids[i], text, len) == 0)) {
+            memcpy(id, ids[i], ISTORE_HEX);
+            hits = is_name ? 1 : hits + 1;
+        }
+        if (is_name)
+            break;
+    }
+    free(ids);
+    if (hits == 1)
+        return 0;
+    return hits == 0 ? err_set(e, ERR_NOT_FOUND, "no such container: %s", text)
+                     : err_set(e, ERR_INVALID,
+                               "several containers begin with %s", text);
+}
+
+unsigned long long ct_start_time(pid_t pid)
+{
+    char path[64], text[1024];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    /* The name may hold anything, so count from the last parenthesis. */
+    const char *p = strrchr(text, ')');
+    unsigned long long start = 0;
+    char state = 0;
+    if (p == NULL ||
+        sscanf(p + 1,
+               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+               "%*s %*s %*s %*s %llu",
+               &state, &start) != 2)
+        return 0;
+    return state == 'Z' || state == 'X' ? 0 : start;
+}
+
+static void boot_id(char out[64])
+{
+    scoped_fd fd =
+        open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, out, 36);
+    out[n > 0 ? n : 0] = '\0';
+}
+
+static json_t *load(const char *dir, const char *name)
+{
+    struct err e;
+    char *text = NULL;
+    size_t len;
+    scoped_fd fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || io_read_file(fd, name, STATE_MAX, &text, &len, &e) != 0)
+        return NULL;
+    json_t *o = json_load_object(text, len, &e);
+    free(text);
+    return o;
+}
+
+static int save(const char *dir, const char *name, json_t *o, struct err *e)
+{
+    scoped_fd fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scoped_free char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    if (fd < 0 || text == NULL)
+        return err_sys(e, errno, "write %s/%s", dir, name);
+    return io_replace_file(fd, name, text, strlen(text), 0600, e);
+}
+
+static json_int_t integer(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+static bool is_alive(json_int_t pid, json_int_t start)
+{
+    return pid > 0 && start > 0 &&
+           ct_start_time((pid_t)pid) == (unsigned long long)start;
+}
+
+void ct_state(struct istore *s, const char *id, struct ct_state *out)
+{
+    char dir[PATH_MAX], boot[64];
+    memset(out, 0, sizeof(*out));
+    ct_run_dir(id, dir);
+    json_t *live = load(dir, "state.json");
+    const char *was = live ? json_member_string(live, "boot") : NULL;
+    boot_id(boot);
+    if (was != NULL && strcmp(was, boot) == 0) {
+        out->started = integer(live, "started");
+        if (is_alive(integer(live, "monitor"), integer(live, "monitor_start")))
+            out->monitor = (pid_t)integer(live, "monitor");
+        if (is_alive(integer(live, "pid"), integer(live, "pid_start"))) {
+            out->status = CT_RUNNING;
+            out->pid = (pid_t)integer(live, "pid");
+        }
+    }
+    ct_dir(s, id, dir);
+    json_t *end = load(dir, "exit.json");
+    if (out->status != CT_RUNNING && end != NULL) {
+        const char *error = json_member_string(end, "error");
+        out->status = CT_EXITED;
+        out->is_known = true;
+        out->exit_code = (int)integer(end, "code");
+        out->is_oom = json_is_true(json_object_get(end, "oom"));
+        out->finished = integer(end, "finished");
+        (void)snprintf(out->error, sizeof(out->error), "%s",
+                       error != NULL ? error : "");
+    } else if (out->status != CT_RUNNING && live != NULL) {
+        out->status = CT_EXITED;
+        out->exit_code = 255;
+    }
+    json_decref(live);
+    json_decref(end);
+}
+
+int ct_state_write(const char *id, pid_t pid, pid_t monitor, struct err *e)
+{
+    char dir[PATH_MAX], boot[64];
+    ct_run_dir(id, dir);
+    boot_id(boot);
+    if (io_mkdir_all(dir, 0700, e) != 0)
+        return -1;
+    return save(dir, "state.json",
+                json_pack("{s:i,s:I,s:i,s:I,s:s,s:I}", "pid", (int)pid,
+                          "pid_start", (json_int_t)ct_start_time(pid),
+                          "monitor", (int)monitor, "monitor_start",
+                          (json_int_t)ct_start_time(monitor), "boot", boot,
+                          "started", (json_int_t)clock_wall_s()),
+                e);
+}
+
+int ct_exit_write(struct istore *s, const char *id, int code, bool is_oom,
+                  const char *error, struct err *e)
+{
+    char dir[PATH_MAX];
+    ct_dir(s, id, dir);
+    return save(dir, "exit.json",
+                json_pack("{s:i,s:b,s:s,s:I}", "code", code, "oom", is_oom,
+                          "error", error, "finished",
+                          (json_int_t)clock_wall_s()),
+                e);
+}
+
+int ct_pidfd(struct istore *s, const char *id, struct err *e)
+{
+    struct ct_state st, again;
+    ct_state(s, id, &st);
+    if (st.status != CT_RUNNING)
+        return err_set(e, ERR_INVALID, "container %.12s is not running", id);
+    int fd = (int)syscall(SYS_pidfd_open, st.pid, 0);
+    if (fd < 0)
+        return err_sys(e, errno, "open process %d", (int)st.pid);
+    /* Still the same process: then the descriptor is of the right one. */
+    ct_state(s, id, &again);
+    if (again.pid == st.pid)
+        return fd;
+    (void)close(fd);
+    return err_set(e, ERR_INVALID, "container %.12s is not running", id);
+}
+
+bool ct_wait(struct istore *s, const char *id, int timeout_ms)
+{
+    struct err e;
+    struct ct_state st;
+    ct_state(s, id, &st);
+    pid_t monitor = st.monitor;
+    scoped_fd fd = ct_pidfd(s, id, &e);
+    if (fd >= 0) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, timeout_ms) == 0)
+            return false;
+    }
+    /* The monitor writes the exit code, then ends. */
+    scoped_fd mon = monitor > 0 ? (int)syscall(SYS_pidfd_open, monitor, 0) : -1;
+    if (mon >= 0) {
+        struct pollfd p = {.fd = mon, .events = POLLIN};
+        (void)poll(&p, 1, 5000);
+    }
+    return true;
+}
+
+void ct_kill(struct istore *s, const char *id)
+{
+    struct err e;
+    struct cg_layout l;
+    scoped_fd fd = ct_pidfd(s, id, &e);
+    if (fd < 0)
+        return;
+    (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+    if (cg_detect_self(&l, &e) == 0)
+        cg_kill(&l, id);
+    (void)ct_wait(s, id, 10000);
+}
+
+int ct_remove(struct istore *s, const char *id, struct err *e)
+{
+    char dir[PATH_MAX];
+    struct cg_layout l;
+    struct err ignored;
+    if (cg_detect_self(&l, &ignored) == 0)
+        cg_remove(&l, id);
+    ct_run_dir(id, dir);
+    istore_remove_tree(AT_FDCWD, dir);
+    return istore_container_remove(s, id, e);
+}
+
+static const char *text_of(const json_t *o, const char *key, const char *other)
+{
+    const char *v = json_member_string(o, key);
+    return v != NULL ? v : other;
+}
+
+/* An array of strings as a NULL-terminated vector; lives until exit. */
+static char *const *vector(const json_t *a)
+{
+    size_t n = json_array_size(a);
+    const char **v = calloc(n + 1, sizeof(*v));
+    for (size_t i = 0; v != NULL && i < n; i++)
+        v[i] = json_string_value(json_array_get(a, i));
+    return (char *const *)(uintptr_t)v;
+}
+
+static int spec_lists(const json_t *r, struct rt_spec *o, struct err *e)
+{
+    const json_t *g = json_object_get(r, "groups"),
+                 *m = json_object_get(r, "mounts"),
+                 *u = json_object_get(r, "rlimits");
+    if (json_array_size(g) > RT_GROUPS_MAX - 1 ||
+        json_array_size(m) > RT_MOUNTS_MAX ||
+        json_array_size(u) > RT_RLIMIT_MAX)
+        return err_set(e, ERR_TOO_LARGE, "too many groups, mounts or ulimits");
+    for (; o->n_groups < json_array_size(g); o->n_groups++)
+        o->groups[o->n_groups] =
+            json_string_value(json_array_get(g, o->n_groups));
+    for (; o->n_mounts < json_array_size(m); o->n_mounts++) {
+        const json_t *x = json_array_get(m, o->n_mounts);
+        o->mounts[o->n_mounts] = (struct rt_mount){
+            .kind = (enum rt_mount_kind)integer(x, "kind"),
+            .source = text_of(x, "source", NULL),
+            .target = text_of(x, "target", "/"),
+            .options = text_of(x, "options", NULL),
+            .is_read_only = json_is_true(json_object_get(x, "ro"))};
+    }
+    for (; o->n_rlimits < json_array_size(u); o->n_rlimits++) {
+        const json_t *x = json_array_get(u, o->n_rlimits);
+        o->rlimits[o->n_rlimits] = (struct rt_rlimit){
+            (int)integer(x, "resource"),
+            {(rlim_t)integer(x, "soft"), (rlim_t)integer(x, "hard")}};
+    }
+    return 0;
+}
+
+static int spec_layers(struct istore *s, const json_t *r, struct rt_spec *o,
+                       struct err *e)
+{
+    struct istore_image img = {0};
+    if (istore_container_image(r, &img, e) != 0)
+        return -1;
+    int rc = 0;
+    if (img.n_layers == 0 || img.n_layers > RT_LAYERS_MAX)
+        rc =
+            err_set(e, ERR_UNSUPPORTED, "an image of %zu layers", img.n_layers);
+    for (size_t i = img.n_layers; rc == 0 && i > 0; i--) {
+        char *path = malloc(PATH_MAX);
+        if (path == NULL)
+            rc = err_set(e, ERR_NO_MEMORY, "out of memory");
+        else
+            rc = istore_layer_path(s, img.layers[i - 1], path, e);
+        o->lower[o->n_lower++] = path;
+    }
+    istore_image_free(&img);
+    return rc;
+}
+
+int ct_spec(struct istore *s, const char *id, const json_t *r,
+            struct rt_spec *o, struct err *e)
+{
+    const json_t *l = json_object_get(r, "limits");
+    char *dir = malloc(PATH_MAX);
+    memset(o, 0, sizeof(*o));
+    if (dir == NULL)
+        return err_set(e, ERR_NO_MEMORY, "out of memory");
+    ct_dir(s, id, dir);
+    (void)snprintf(o->id, sizeof(o->id), "%s", id);
+    o->dir = dir;
+    o->argv = vector(json_object_get(r, "argv"));
+    o->env = vector(json_object_get(r, "env"));
+    if (o->argv == NULL || o->env == NULL || o->argv[0] == NULL)
+        return err_set(e, ERR_INVALID, "the record has no command");
+    o->cwd = text_of(r, "cwd", "/");
+    o->user = text_of(r, "user", "");
+    o->hostname = text_of(r, "hostname", "berth");
+    o->limits =
+        (struct rt_limits){.memory = (uint64_t)integer(l, "memory"),
+                           .memory_swap = integer(l, "memory_swap"),
+                           .cpu_milli = (uint64_t)integer(l, "cpu_milli"),
+                           .cpu_shares = (uint64_t)integer(l, "cpu_shares"),
+                           .cpuset = text_of(l, "cpuset", NULL),
+                           .pids = (uint64_t)integer(l, "pids")};
+    o->caps = (uint64_t)integer(r, "caps");
+    o->is_tty = json_is_true(json_object_get(r, "tty"));
+    o->has_stdin = json_is_true(json_object_get(r, "stdin"));
+    o->is_read_only = json_is_true(json_object_get(r, "read_only"));
+    o->is_host_network = json_is_true(json_object_get(r, "host_network"));
+    o->has_init = json_is_true(json_object_get(r, "init"));
+    o->no_new_privs = json_is_true(json_object_get(r, "no_new_privs"));
+    if (spec_lists(r, o, e) != 0)
+        return -1;
+    return spec_layers(s, r, o, e);
+}
+
+int ct_signal(const char *name)
+{
+    uint64_t n;
+    if (num_parse_u64(slice_of(name), 64, &n))
+        return n > 0 ? (int)n : -1;
+    if (strncasecmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (int i = 1; i < NSIG; i++) {
+        const char *abbrev = sigabbrev_np(i);
+        if (abbrev != NULL && strcasecmp(abbrev, name) == 0)
+            return i;
+    }
+    return -1;
+}

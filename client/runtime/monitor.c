@@ -1,0 +1,299 @@
+/* The monitor of one container; see monitor.h. */
+#include "client/runtime/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/runtime/cgroup.h"
+#include "client/runtime/container.h"
+#include "client/runtime/log.h"
+#include "client/runtime/start.h"
+
+struct mon {
+    struct rt_started run;
+    struct clog log;
+    int data, ctl;    /* -1: the client is gone */
+    int in, out, err; /* our ends; with a terminal in == -1, out = master */
+    bool keeps_input; /* started detached: no client will close it */
+    char input[MON_FRAME_MAX];
+    size_t input_at, input_n;
+};
+
+static void drop_client(struct mon *m)
+{
+    scope_close(&m->data);
+    scope_close(&m->ctl);
+    m->data = m->ctl = -1;
+    if (!m->keeps_input) {
+        scope_close(&m->in);
+        m->in = -1;
+    }
+}
+
+static void tell(struct mon *m, char kind, const void *p, size_t n)
+{
+    static char frame[MON_FRAME_MAX + 1];
+    if (m->data < 0)
+        return;
+    frame[0] = kind;
+    memcpy(frame + 1, p, n);
+    if (send(m->data, frame, n + 1, MSG_NOSIGNAL) < 0)
+        drop_client(m);
+}
+
+/* One read of the container's output; false at its end. */
+static bool pump(struct mon *m, int *fd, int stream)
+{
+    static char buf[MON_FRAME_MAX];
+    ssize_t n = read(*fd, buf, sizeof(buf));
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) {
+        scope_close(fd);
+        *fd = -1;
+        return false;
+    }
+    clog_write(&m->log, stream, buf, (size_t)n);
+    tell(m, stream == 2 ? '2' : '1', buf, (size_t)n);
+    return true;
+}
+
+static void take_control(struct mon *m)
+{
+    char f[64];
+    ssize_t n = recv(m->ctl, f, sizeof(f), MSG_DONTWAIT);
+    int sig;
+    struct winsize ws;
+    if (n == 0) {
+        drop_client(m);
+    } else if (n == (ssize_t)(1 + sizeof(sig)) && f[0] == 's') {
+        memcpy(&sig, f + 1, sizeof(sig));
+        (void)syscall(SYS_pidfd_send_signal, m->run.pidfd, sig, NULL, 0);
+    } else if (n == (ssize_t)(1 + sizeof(ws)) && f[0] == 'w') {
+        memcpy(&ws, f + 1, sizeof(ws));
+        (void)ioctl(m->run.tty_master, TIOCSWINSZ, &ws);
+    }
+}
+
+static int input_fd(const struct mon *m)
+{
+    return m->run.tty_master >= 0 ? m->run.tty_master : m->in;
+}
+
+static void take_input(struct mon *m)
+{
+    char f[MON_FRAME_MAX + 1];
+    ssize_t n = recv(m->data, f, sizeof(f), MSG_DONTWAIT);
+    if (n == 0) {
+        drop_client(m);
+    } else if (n > 1 && f[0] == 'i' && input_fd(m) >= 0) {
+        m->input_n = (size_t)n - 1;
+        m->input_at = 0;
+        memcpy(m->input, f + 1, m->input_n);
+    } else if (n == 1 && f[0] == 'e') {
+        scope_close(&m->in);
+        m->in = -1;
+    }
+}
+
+static void give_input(struct mon *m)
+{
+    ssize_t n =
+        write(input_fd(m), m->input + m->input_at, m->input_n - m->input_at);
+    if (n > 0)
+        m->input_at += (size_t)n;
+    else if (errno != EAGAIN)
+        m->input_at = m->input_n; /* it closed its input */
+    if (m->input_at == m->input_n)
+        m->input_at = m->input_n = 0;
+}
+
+static void loop(struct mon *m)
+{
+    for (;;) {
+        bool pending = m->input_n > 0 && input_fd(m) >= 0;
+        struct pollfd p[6] = {
+            {.fd = m->run.pidfd, .events = POLLIN},
+            {.fd = m->out, .events = POLLIN},
+            {.fd = m->err, .events = POLLIN},
+            {.fd = m->ctl, .events = POLLIN},
+            {.fd = pending ? -1 : m->data, .events = POLLIN},
+            {.fd = pending ? input_fd(m) : -1, .events = POLLOUT}};
+        if (poll(p, 6, -1) < 0)
+            continue;
+        if (p[5].revents)
+            give_input(m);
+        if (p[1].revents)
+            (void)pump(m, &m->out, 1);
+        if (p[2].revents)
+            (void)pump(m, &m->err, 2);
+        if (p[3].revents && m->ctl >= 0)
+            take_control(m);
+        if (p[4].revents && m->data >= 0)
+            take_input(m);
+        if (p[0].revents)
+            break;
+    }
+    /* Pid 1 is dead and with it every writer: take what is left. */
+    while (m->out >= 0 && pump(m, &m->out, 1))
+        ;
+    while (m->err >= 0 && pump(m, &m->err, 2))
+        ;
+}
+
+/* Pipes for the container: stdio[] its ends, m ours. */
+static int make_pipes(struct mon *m, const struct rt_spec *s, int stdio[3],
+                      struct err *e)
+{
+    int p[2];
+    stdio[0] = stdio[1] = stdio[2] = -1;
+    m->in = m->out = m->err = -1;
+    if (s->is_tty)
+        return 0;
+    if (s->has_stdin) {
+        if (pipe2(p, O_CLOEXEC) != 0)
+            return err_sys(e, errno, "make a pipe");
+        stdio[0] = p[0];
+        m->in = p[1];
+        (void)fcntl(m->in, F_SETFL, O_NONBLOCK);
+    } else {
+        stdio[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    for (int i = 1; i <= 2; i++) {
+        if (pipe2(p, O_CLOEXEC) != 0)
+            return err_sys(e, errno, "make a pipe");
+        stdio[i] = p[1];
+        *(i == 1 ? &m->out : &m->err) = p[0];
+        (void)fcntl(p[0], F_SETFL, O_NONBLOCK);
+    }
+    return 0;
+}
+
+static int launch(struct mon *m, struct istore *s, const char *id,
+                  struct cg_layout *l, struct err *e)
+{
+    static struct rt_spec spec;
+    int stdio[3];
+    json_t *record = istore_container_read(s, id, e);
+    if (record == NULL || ct_spec(s, id, record, &spec, e) != 0)
+        return -1;
+    scoped_fd dir = istore_container_open(s, id, e);
+    int log_dir =
+        dir < 0 ? -1 : openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (log_dir < 0 || clog_open(&m->log, log_dir, e) != 0 ||
+        cg_detect_self(l, e) != 0 || make_pipes(m, &spec, stdio, e) != 0)
+        return -1;
+    (void)unlinkat(log_dir, "exit.json", 0);
+    if (cg_create(l, id, &spec.limits, e) != 0 ||
+        rt_start(&spec, l, stdio, &m->run, e) != 0)
+        return -1;
+    for (int i = 0; i < 3; i++)
+        scope_close(&stdio[i]);
+    if (spec.is_tty) {
+        m->out = fcntl(m->run.tty_master, F_DUPFD_CLOEXEC, 3);
+        (void)fcntl(m->out, F_SETFL, O_NONBLOCK);
+    }
+    return ct_state_write(id, m->run.pid, getpid(), e);
+}
+
+static void report_failure(struct mon *m, int status, const struct err *e)
+{
+    char text[sizeof(int) + sizeof(e->msg)];
+    memcpy(text, &status, sizeof(int));
+    memcpy(text + sizeof(int), e->msg, sizeof(e->msg));
+    tell(m, 'E', text, sizeof(text));
+}
+
+static int collect(struct mon *m)
+{
+    int status = 0;
+    while (waitpid(m->run.pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static _Noreturn void monitor_main(struct istore *s, const char *id,
+                                   bool is_detached, bool is_removed, int data,
+                                   int ctl)
+{
+    static struct mon m;
+    static struct cg_layout l;
+    struct err e;
+    m = (struct mon){.data = data,
+                     .ctl = ctl,
+                     .keeps_input = is_detached,
+                     .run = {-1, -1, -1, 125},
+                     .in = -1,
+                     .out = -1,
+                     .err = -1};
+    m.log.fd = -1;
+    if (launch(&m, s, id, &l, &e) != 0) {
+        int status = m.run.status > 0 ? m.run.status : 125;
+        struct err ignored;
+        if (m.run.pidfd >= 0) {
+            (void)syscall(SYS_pidfd_send_signal, m.run.pidfd, SIGKILL, NULL, 0);
+            (void)collect(&m);
+        }
+        cg_remove(&l, id);
+        (void)!ct_exit_write(s, id, status, false, e.msg, &ignored);
+        if (is_removed)
+            (void)!ct_remove(s, id, &ignored);
+        report_failure(&m, status, &e);
+        _exit(0);
+    }
+    tell(&m, 'S', "", 0);
+    loop(&m);
+    int code = collect(&m);
+    clog_close(&m.log);
+    (void)!ct_exit_write(s, id, code, cg_was_oom_killed(&l, id), "", &e);
+    cg_remove(&l, id);
+    if (is_removed)
+        (void)!ct_remove(s, id, &e);
+    tell(&m, 'X', &code, sizeof(code));
+    _exit(0);
+}
+
+int mon_start(struct istore *s, const char *id, bool is_detached,
+              bool is_removed, struct mon_client *out, struct err *e)
+{
+    int data[2], ctl[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, data) != 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl) != 0)
+        return err_sys(e, errno, "make a socket pair");
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        /* Own session: a closed terminal must not reach the container. */
+        (void)setsid();
+        if (fork() != 0)
+            _exit(0);
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        (void)prctl(PR_SET_NAME, "berth-monitor", 0, 0, 0);
+        (void)!chdir("/");
+        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int i = 0; i < 3; i++)
+            (void)dup2(null_fd, i);
+        (void)close(data[0]);
+        (void)close(ctl[0]);
+        monitor_main(s, id, is_detached, is_removed, data[1], ctl[1]);
+    }
+    (void)close(data[1]);
+    (void)close(ctl[1]);
+    if (pid < 0)
+        return err_sys(e, errno, "fork the monitor");
+    (void)waitpid(pid, NULL, 0);
+    *out = (struct mon_client){data[0], ctl[0]};
+    return 0;
+}
