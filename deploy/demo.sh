@@ -29,6 +29,7 @@ make -j"$(nproc)" build/berthd
 work=$(mktemp -d)
 log=build/demo.log
 trap 'rm -rf "$work"' EXIT
+mkdir -p build && : >"$log"
 setsid build/berthd serve --listen "$listen" \
     </dev/null >/dev/null 2>"$log" &
 pid=$!
@@ -80,7 +81,7 @@ cat <<TEXT
 The registry goes on running (pid $pid, log in $log; stop it with: kill $pid).
 Try:
 
-  curl -s http://$listen/v2/_catalog
+  skopeo list-tags --tls-verify=false docker://$listen/busybox
   podman run --rm --tls-verify=false $listen/busybox:demo /bin/busybox uname -a
   docker run --rm $listen/busybox:demo /bin/busybox uname -a
 TEXT
