@@ -21,7 +21,13 @@ CLIENT_SRC := \
 	client/image/store_ref.c \
 	client/image/store_sweep.c
 CLIENT_MAIN := client/main.c
-IMAGE_SRC :=
+IMAGE_SRC := \
+	client/image/decode.c \
+	client/image/image.c \
+	client/image/layer.c \
+	client/image/unpack.c \
+	client/image_cmd_import.c \
+	client/image_cmd_list.c
 IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \

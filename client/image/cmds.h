@@ -1,0 +1,10 @@
+/* The verbs of berth-image; each returns the exit status, message printed. */
+#ifndef BERTH_CLIENT_IMAGE_CMDS_H
+#define BERTH_CLIENT_IMAGE_CMDS_H
+
+int cmd_images(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+int cmd_rmi(int argc, char **argv);
+int cmd_tag(int argc, char **argv);
+
+#endif

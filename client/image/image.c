@@ -1,0 +1,272 @@
+#include "client/image/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/num.h"
+#include "client/image/layer.h"
+
+struct blobw {
+    struct istore_scratch *sc;
+    struct hash *hash;
+    int fd;
+    int64_t size;
+    char file[24];
+};
+
+int blobw_new(struct istore_scratch *sc, struct blobw **out, struct err *e)
+{
+    unsigned char raw[8];
+    char hex[17];
+    struct blobw *w = calloc(1, sizeof(*w));
+    if (w == NULL)
+        return err_set(e, ERR_NO_MEMORY, "blob: out of memory");
+    io_random(raw, sizeof(raw));
+    num_hex(raw, sizeof(raw), hex);
+    (void)snprintf(w->file, sizeof(w->file), "b-%s", hex);
+    w->sc = sc;
+    w->hash = hash_new(HASH_SHA256);
+    w->fd = openat(istore_scratch_dirfd(sc), w->file,
+                   O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (w->hash == NULL || w->fd < 0) {
+        int rc = w->fd < 0 ? err_sys(e, errno, "make a blob")
+                           : err_set(e, ERR_NO_MEMORY, "blob: out of memory");
+        blobw_free(w);
+        return rc;
+    }
+    *out = w;
+    return 0;
+}
+
+void blobw_free(struct blobw *w)
+{
+    if (w == NULL)
+        return;
+    scope_close(&w->fd);
+    (void)unlinkat(istore_scratch_dirfd(w->sc), w->file, 0);
+    hash_free(w->hash);
+    free(w);
+}
+
+int blobw_write(struct blobw *w, const void *data, size_t n, struct err *e)
+{
+    hash_update(w->hash, data, n);
+    w->size += (int64_t)n;
+    return io_write_all(w->fd, data, n, -1, e);
+}
+
+static int finish(struct blobw *w, const char *want, int64_t size,
+                  char hex[ISTORE_HEX], struct err *e)
+{
+    unsigned char raw[HASH_MAX];
+    char pins[1][ISTORE_HEX];
+    hash_peek(w->hash, raw);
+    num_hex(raw, 32, hex);
+    if (size >= 0 && w->size != size)
+        return err_set(e, ERR_DIGEST, "%lld bytes came, %lld were promised",
+                       (long long)w->size, (long long)size);
+    if (want != NULL && strcmp(want, hex) != 0)
+        return err_set(e, ERR_DIGEST, "sha256:%.12s came, not sha256:%.12s",
+                       hex, want);
+    if (fdatasync(w->fd) != 0)
+        return err_sys(e, errno, "sync a blob");
+    memcpy(pins[0], hex, ISTORE_HEX);
+    if (istore_scratch_pin(w->sc, (const char(*)[ISTORE_HEX])pins, 1, e) != 0)
+        return -1;
+    return istore_blob_add(w->sc, w->file, hex, e);
+}
+
+int blobw_finish(struct blobw *w, const char *want, int64_t size,
+                 char hex[ISTORE_HEX], struct err *e)
+{
+    int rc = finish(w, want, size, hex, e);
+    blobw_free(w);
+    return rc;
+}
+
+int blob_put(struct istore_scratch *sc, const void *data, size_t n,
+             char hex[ISTORE_HEX], struct err *e)
+{
+    struct blobw *w;
+    if (blobw_new(sc, &w, e) != 0)
+        return -1;
+    if (blobw_write(w, data, n, e) != 0) {
+        blobw_free(w);
+        return -1;
+    }
+    return blobw_finish(w, NULL, -1, hex, e);
+}
+
+bool image_digest_hex(const char *digest, char hex[ISTORE_HEX])
+{
+    if (digest == NULL || !reference_is_digest(digest))
+        return false;
+    memcpy(hex, digest + 7, ISTORE_HEX);
+    return true;
+}
+
+int image_descriptor(const json_t *desc, char hex[ISTORE_HEX], int64_t *size,
+                     struct err *e)
+{
+    const json_t *n = json_object_get(desc, "size");
+    if (!image_digest_hex(json_member_string(desc, "digest"), hex) ||
+        !json_is_integer(n) || json_integer_value(n) < 0)
+        return err_set(e, ERR_INVALID, "a descriptor of the image is damaged");
+    *size = json_integer_value(n);
+    return 0;
+}
+
+const char *image_architecture(void)
+{
+    static const char *const names[][2] = {{"x86_64", "amd64"},
+                                           {"aarch64", "arm64"},
+                                           {"ppc64le", "ppc64le"},
+                                           {"s390x", "s390x"},
+                                           {"riscv64", "riscv64"}};
+    struct utsname u;
+    if (uname(&u) == 0) {
+        for (size_t i = 0; i < array_len(names); i++) {
+            if (strcmp(u.machine, names[i][0]) == 0)
+                return names[i][1];
+        }
+    }
+    return "amd64";
+}
+
+void image_time(int64_t t, char out[32])
+{
+    struct tm tm;
+    time_t when = (time_t)t;
+    if (gmtime_r(&when, &tm) == NULL ||
+        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        (void)snprintf(out, 32, "1970-01-01T00:00:00Z");
+}
+
+/* ---- adopting ------------------------------------------------------------*/
+
+static json_t *read_object(struct istore *s, const char *hex, size_t max,
+                           struct err *e)
+{
+    scoped_free char *text = NULL;
+    size_t len;
+    if (istore_blob_read(s, hex, max, &text, &len, e) != 0)
+        return NULL;
+    return json_load_object(text, len, e);
+}
+
+/* Fill blobs and chain ids from the manifest and the config. */
+static int fill_layers(const json_t *manifest, const json_t *config,
+                       struct istore_image *img, struct err *e)
+{
+    const json_t *layers = json_object_get(manifest, "layers");
+    const json_t *ids =
+        json_object_get(json_object_get(config, "rootfs"), "diff_ids");
+    size_t n = json_array_size(layers);
+    char diff[ISTORE_HEX];
+    int64_t size;
+    if (!json_is_array(layers) || json_array_size(ids) != n)
+        return err_set(e, ERR_INVALID,
+                       "this is no image of a root file system: %zu layers, "
+                       "%zu diff ids",
+                       n, json_array_size(ids));
+    if (n > IMAGE_LAYERS_MAX)
+        return err_set(e, ERR_TOO_LARGE, "the image has over %d layers",
+                       IMAGE_LAYERS_MAX);
+    if (istore_image_alloc(img, n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (image_descriptor(json_array_get(layers, i), img->blobs[i], &size,
+                             e) != 0)
+            return -1;
+        if (!image_digest_hex(json_string_value(json_array_get(ids, i)), diff))
+            return err_set(e, ERR_INVALID, "a diff id of the image is damaged");
+        layer_chain(i > 0 ? img->layers[i - 1] : NULL, diff, img->layers[i]);
+    }
+    return 0;
+}
+
+static int unpack_one(struct istore_scratch *sc, const json_t *ids,
+                      const struct istore_image *img, size_t i, struct err *e)
+{
+    struct istore *s = istore_scratch_store(sc);
+    struct layer_result r;
+    char diff[ISTORE_HEX];
+    /* Two commands with one layer: the second finds it made. */
+    scoped_fd busy = istore_digest_lock(s, img->layers[i], e);
+    if (busy < 0)
+        return -1;
+    if (istore_has_layer(s, img->layers[i]))
+        return 0;
+    scoped_fd blob = istore_blob_open(s, img->blobs[i], e);
+    if (blob < 0 ||
+        !image_digest_hex(json_string_value(json_array_get(ids, i)), diff))
+        return -1;
+    if (layer_add(sc, blob, (const char(*)[ISTORE_HEX])img->layers, i, diff, &r,
+                  e) != 0)
+        return err_prefix(e, "layer %.12s", img->blobs[i]);
+    if (r.skipped > 0)
+        (void)fprintf(stderr,
+                      "warning: layer %.12s: %llu device nodes, pipes or "
+                      "sockets were left out\n",
+                      img->blobs[i], (unsigned long long)r.skipped);
+    return 0;
+}
+
+static int adopt(struct istore_scratch *sc, const json_t *manifest,
+                 const json_t *config, struct istore_image *img,
+                 image_on_layer *on_layer, void *arg, struct err *e)
+{
+    struct istore *s = istore_scratch_store(sc);
+    const json_t *ids =
+        json_object_get(json_object_get(config, "rootfs"), "diff_ids");
+    if (fill_layers(manifest, config, img, e) != 0)
+        return -1;
+    if (istore_scratch_pin(sc, (const char(*)[ISTORE_HEX])img->layers,
+                           img->n_layers, e) != 0 ||
+        istore_scratch_pin(sc, (const char(*)[ISTORE_HEX])img->blobs,
+                           img->n_layers, e) != 0)
+        return -1;
+    for (size_t i = 0; i < img->n_layers; i++) {
+        if (on_layer != NULL)
+            on_layer(arg, i, img->n_layers, img->blobs[i]);
+        if (unpack_one(sc, ids, img, i, e) != 0)
+            return -1;
+        img->size += istore_layer_size(s, img->layers[i]);
+    }
+    img->time = (int64_t)time(NULL);
+    return istore_ref_write(s, img, e);
+}
+
+int image_adopt(struct istore_scratch *sc, const char *manifest,
+                const char *name, image_on_layer *on_layer, void *arg,
+                struct err *e)
+{
+    struct istore *s = istore_scratch_store(sc);
+    struct istore_image img = {.name = ""};
+    int64_t size;
+    (void)snprintf(img.name, sizeof(img.name), "%s", name);
+    memcpy(img.manifest, manifest, ISTORE_HEX);
+    json_t *m = read_object(s, manifest, IMAGE_MANIFEST_MAX, e);
+    if (m == NULL)
+        return -1;
+    json_t *c = NULL;
+    int rc =
+        image_descriptor(json_object_get(m, "config"), img.config, &size, e);
+    if (rc == 0) {
+        c = read_object(s, img.config, IMAGE_CONFIG_MAX, e);
+        rc = c == NULL ? -1 : adopt(sc, m, c, &img, on_layer, arg, e);
+    }
+    json_decref(c);
+    json_decref(m);
+    istore_image_free(&img);
+    return rc;
+}

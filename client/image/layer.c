@@ -1,0 +1,236 @@
+#include "client/image/layer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/io.h"
+#include "base/num.h"
+#include "client/image/decode.h"
+#include "client/image/store_int.h"
+#include "client/image/unpack.h"
+
+#define MOUNT_DATA_MAX 4095
+
+/* What the child reports through its pipe. */
+struct report {
+    int rc;
+    struct err err;
+    char diff_id[ISTORE_HEX];
+    struct unpack_result unpacked;
+};
+
+void layer_chain(const char *below, const char *diff_id, char out[ISTORE_HEX])
+{
+    char text[2 * 72 + 2];
+    unsigned char raw[HASH_MAX];
+    if (below == NULL) {
+        (void)snprintf(out, ISTORE_HEX, "%.64s", diff_id);
+        return;
+    }
+    int n = snprintf(text, sizeof(text), "sha256:%.64s sha256:%.64s", below,
+                     diff_id);
+    hash_bytes(HASH_SHA256, text, (size_t)n, raw);
+    num_hex(raw, 32, out);
+}
+
+/*
+ * Open each lower layer and name it by descriptor, so that 127 layers fit
+ * into the one page that mount(2) takes.  The descriptors live as long as
+ * the child.
+ */
+static int overlay_data(struct istore *s, const char (*lower)[ISTORE_HEX],
+                        size_t n, int upper, int work,
+                        char data[MOUNT_DATA_MAX + 1], struct err *e)
+{
+    char path[PATH_MAX];
+    size_t len = (size_t)snprintf(data, MOUNT_DATA_MAX,
+                                  "userxattr,upperdir=/proc/self/fd/%d,"
+                                  "workdir=/proc/self/fd/%d,lowerdir=",
+                                  upper, work);
+    for (size_t i = n; i-- > 0;) {
+        if (istore_layer_path(s, lower[i], path, e) != 0)
+            return -1;
+        int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            return err_sys(e, errno, "open layer %.12s", lower[i]);
+        int m = snprintf(data + len, MOUNT_DATA_MAX - len, "%s/proc/self/fd/%d",
+                         i + 1 < n ? ":" : "", fd);
+        len += (size_t)m;
+        if (len >= MOUNT_DATA_MAX)
+            return err_set(e, ERR_TOO_LARGE, "too many layers");
+    }
+    return 0;
+}
+
+/* The root to unpack into: an overlay over the lower layers, or the folder. */
+static int open_root(struct istore_scratch *sc, const char (*lower)[ISTORE_HEX],
+                     size_t n, int fs, struct err *e)
+{
+    char data[MOUNT_DATA_MAX + 1], target[PATH_MAX + 16];
+    if (n == 0)
+        return fcntl(fs, F_DUPFD_CLOEXEC, 3);
+    int work = openat(istore_scratch_dirfd(sc), "work",
+                      O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (work < 0)
+        return err_sys(e, errno, "open the work folder");
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return err_sys(e, errno, "make a mount namespace");
+    if (overlay_data(istore_scratch_store(sc), lower, n, fs, work, data, e) !=
+        0)
+        return -1;
+    (void)snprintf(target, sizeof(target), "%s/root", istore_scratch_path(sc));
+    if (mount("overlay", target, "overlay", MS_NODEV | MS_NOEXEC, data) != 0)
+        return err_sys(e, errno, "mount the lower layers");
+    int root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return root >= 0 ? root : err_sys(e, errno, "open %s", target);
+}
+
+static int unpack_in_child(struct istore_scratch *sc, int blob,
+                           const char (*lower)[ISTORE_HEX], size_t n, int fs,
+                           struct report *r)
+{
+    struct decode *d;
+    scoped_fd root = open_root(sc, lower, n, fs, &r->err);
+    if (root < 0)
+        return -1;
+    if (decode_open(blob, &d, &r->err) != 0)
+        return -1;
+    int rc = unpack_tar(d, root, n > 0, &r->unpacked, &r->err);
+    decode_diff_id(d, r->diff_id);
+    decode_free(d);
+    return rc;
+}
+
+static int run_child(struct istore_scratch *sc, int blob,
+                     const char (*lower)[ISTORE_HEX], size_t n, int fs,
+                     struct report *r, struct err *e)
+{
+    int ends[2], status;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return err_sys(e, errno, "pipe");
+    scoped_fd in = ends[0], out = ends[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_sys(e, errno, "fork");
+    if (pid == 0) {
+        struct err quiet;
+        r->rc = unpack_in_child(sc, blob, lower, n, fs, r);
+        _exit(io_write_all(out, r, sizeof(*r), -1, &quiet) == 0 ? 0 : 1);
+    }
+    scope_close(&out);
+    out = -1;
+    size_t got = 0;
+    while (got < sizeof(*r)) {
+        ssize_t k = read(in, (char *)r + got, sizeof(*r) - got);
+        if (k == 0 || (k < 0 && errno != EINTR))
+            break;
+        if (k > 0)
+            got += (size_t)k;
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (got < sizeof(*r))
+        return err_set(e, ERR_IO, "the unpacking process died (status %d)",
+                       status);
+    if (r->rc != 0)
+        *e = r->err;
+    return r->rc;
+}
+
+/* The upper's root stands for the lower one: it takes over what that has. */
+static int inherit_root(struct istore *s, const char *top, int fs,
+                        struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (istore_layer_path(s, top, path, e) != 0)
+        return -1;
+    if (stat(path, &st) != 0)
+        return err_sys(e, errno, "layer %.12s", top);
+    if (fchown(fs, st.st_uid, st.st_gid) != 0 ||
+        fchmod(fs, st.st_mode & 07777) != 0)
+        return err_sys(e, errno, "chown the layer's root");
+    return 0;
+}
+
+static int make_folders(int dir, const char *folder, struct err *e)
+{
+    char rel[ISTORE_FILE_MAX];
+    (void)snprintf(rel, sizeof(rel), "%s/fs", folder);
+    istore_remove_tree(dir, "work");
+    if (io_mkdir(dir, "work", 0700, e) != 0 ||
+        io_mkdir(dir, "root", 0700, e) != 0 ||
+        io_mkdir(dir, folder, 0700, e) != 0 || io_mkdir(dir, rel, 0755, e) != 0)
+        return -1;
+    int fs = openat(dir, rel, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fs < 0)
+        return err_sys(e, errno, "open the layer's folder");
+    if (fchmod(fs, 0755) != 0) {
+        (void)close(fs);
+        return err_sys(e, errno, "chmod the layer's folder");
+    }
+    return fs;
+}
+
+static int write_meta(int dir, const char *folder, const struct report *r,
+                      struct err *e)
+{
+    char rel[ISTORE_FILE_MAX];
+    (void)snprintf(rel, sizeof(rel), "%s/meta.json", folder);
+    json_t *meta = json_pack("{s:s, s:I, s:I}", "diff_id", r->diff_id, "size",
+                             (json_int_t)r->unpacked.bytes, "entries",
+                             (json_int_t)r->unpacked.entries);
+    if (meta == NULL)
+        return err_set(e, ERR_NO_MEMORY, "layer: out of memory");
+    int rc = istore_write_json(dir, rel, meta, e);
+    json_decref(meta);
+    return rc;
+}
+
+int layer_add(struct istore_scratch *sc, int blob,
+              const char (*lower)[ISTORE_HEX], size_t n_lower,
+              const char *diff_id, struct layer_result *out, struct err *e)
+{
+    struct report r = {.rc = -1};
+    char folder[24] = "l-", name[17];
+    int dir = istore_scratch_dirfd(sc);
+    if (geteuid() != 0)
+        return err_set(e, ERR_DENIED,
+                       "unpacking an image needs root: try with sudo");
+    istore_random_name(name);
+    memcpy(folder + 2, name, sizeof(name));
+    scoped_fd fs = make_folders(dir, folder, e);
+    if (fs < 0)
+        return -1;
+    if (n_lower > 0 &&
+        inherit_root(istore_scratch_store(sc), lower[n_lower - 1], fs, e) != 0)
+        return -1;
+    if (lseek(blob, 0, SEEK_SET) != 0)
+        return err_sys(e, errno, "rewind the layer");
+    if (run_child(sc, blob, lower, n_lower, fs, &r, e) != 0)
+        return -1;
+    if (diff_id != NULL && strcmp(diff_id, r.diff_id) != 0)
+        return err_set(e, ERR_DIGEST,
+                       "the layer's content is sha256:%.12s, the image's "
+                       "config says sha256:%.12s",
+                       r.diff_id, diff_id);
+    if (write_meta(dir, folder, &r, e) != 0)
+        return -1;
+    if (syncfs(fs) != 0)
+        return err_sys(e, errno, "sync the layer");
+    memcpy(out->diff_id, r.diff_id, ISTORE_HEX);
+    layer_chain(n_lower > 0 ? lower[n_lower - 1] : NULL, r.diff_id, out->chain);
+    out->size = r.unpacked.bytes;
+    out->skipped = r.unpacked.skipped;
+    return istore_layer_add(sc, folder, out->chain, e);
+}

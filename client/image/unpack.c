@@ -1,0 +1,604 @@
+#include "client/image/unpack.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <locale.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "client/image/store.h"
+
+#define WH        ".wh."
+#define WH_OPAQUE ".wh..wh..opq"
+#define XATTR_MAX (64U << 10)
+
+struct late_times { /* of folders: set when nothing more is written there */
+    char *path;
+    struct timespec times[2];
+};
+
+struct unpack {
+    struct decode *decode;
+    int root;
+    bool has_lower;
+    size_t root_len; /* of the root's own path, see canonical() */
+    void *written;   /* tsearch tree of paths this layer wrote */
+    struct late_times *late;
+    size_t n_late, cap_late;
+    struct unpack_result result;
+    struct err read_error;
+};
+
+/* A name of the tar, split. */
+struct name {
+    char parent[PATH_MAX];   /* "" for the root */
+    char leaf[NAME_MAX + 1]; /* "" for the root itself */
+};
+
+/* ---- names ---------------------------------------------------------------*/
+
+static int bad_name(const char *text, const char *why, struct err *e)
+{
+    return err_set(e, ERR_INVALID, "bad name in the layer: \"%.100s\": %s",
+                   text, why);
+}
+
+/* Split and normalise; "./a//b/" becomes "a" and "b". */
+static int name_split(const char *text, struct name *out, struct err *e)
+{
+    char clean[PATH_MAX];
+    size_t n = 0, leaf = 0;
+    int depth = 0;
+    for (const char *p = text; *p != '\0';) {
+        size_t len = strcspn(p, "/");
+        const char *part = p;
+        p += len;
+        p += strspn(p, "/");
+        if (len == 0 || (len == 1 && part[0] == '.'))
+            continue;
+        if (len == 2 && part[0] == '.' && part[1] == '.')
+            return bad_name(text, "it has \"..\"", e);
+        if (len > NAME_MAX || n + len + 2 > sizeof(clean))
+            return bad_name(text, "too long", e);
+        if (++depth > UNPACK_MAX_DEPTH)
+            return bad_name(text, "too deep", e);
+        if (n > 0)
+            clean[n++] = '/';
+        leaf = n;
+        memcpy(clean + n, part, len);
+        n += len;
+    }
+    clean[n] = '\0';
+    memcpy(out->leaf, clean + leaf, n - leaf + 1);
+    memcpy(out->parent, clean, leaf);
+    out->parent[leaf > 0 ? leaf - 1 : 0] = '\0';
+    return 0;
+}
+
+static int open_in_root(int root, const char *path, int flags)
+{
+    struct open_how how = {
+        .flags = (unsigned long long)(unsigned)(flags | O_CLOEXEC),
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    const char *p = path[0] != '\0' ? path : ".";
+    long fd;
+    do { /* EAGAIN: a rename elsewhere raced with the walk */
+        fd = syscall(SYS_openat2, root, p, &how, sizeof(how));
+    } while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+    return (int)fd;
+}
+
+/* The folder `path`, made (0755) where it is absent. */
+static int open_parent(struct unpack *u, const char *path, struct err *e)
+{
+    int fd = open_in_root(u->root, path, O_PATH | O_DIRECTORY);
+    if (fd >= 0)
+        return fd;
+    if (errno != ENOENT)
+        return err_sys(e, errno, "open folder %.100s of the layer", path);
+    struct name name;
+    if (name_split(path, &name, e) != 0)
+        return -1;
+    scoped_fd up = open_parent(u, name.parent, e);
+    if (up < 0)
+        return -1;
+    if (mkdirat(up, name.leaf, 0755) != 0)
+        return err_sys(e, errno, "make folder %.100s of the layer", path);
+    fd = openat(up, name.leaf, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 ? fd : err_sys(e, errno, "open folder %.100s", path);
+}
+
+/* ---- what this layer wrote -----------------------------------------------*/
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* The path of parent/leaf below the root, symlinks resolved. */
+static int canonical(struct unpack *u, int parent, const char *leaf,
+                     char out[PATH_MAX * 2], struct err *e)
+{
+    char link[64], dir[PATH_MAX];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", parent);
+    ssize_t n = readlink(link, dir, sizeof(dir) - 1);
+    if (n < 0 || (size_t)n < u->root_len)
+        return err_sys(e, n < 0 ? errno : EINVAL, "read %s", link);
+    dir[n] = '\0';
+    (void)snprintf(out, PATH_MAX * 2, "%s/%s", dir + u->root_len, leaf);
+    return 0;
+}
+
+/* Remember a path and the folders above it. */
+static int remember(struct unpack *u, int parent, const char *leaf,
+                    struct err *e)
+{
+    char path[PATH_MAX * 2];
+    if (!u->has_lower)
+        return 0;
+    if (canonical(u, parent, leaf, path, e) != 0)
+        return -1;
+    for (;;) {
+        char *copy = strdup(path);
+        char **slot = copy ? tsearch(copy, &u->written, compare_text) : NULL;
+        if (slot == NULL) {
+            free(copy);
+            return err_set(e, ERR_NO_MEMORY, "unpack: out of memory");
+        }
+        if (*slot != copy) { /* known, so are the folders above it */
+            free(copy);
+            return 0;
+        }
+        char *slash = strrchr(path, '/');
+        if (slash == NULL || slash == path)
+            return 0;
+        *slash = '\0';
+    }
+}
+
+static bool is_ours(struct unpack *u, int parent, const char *leaf)
+{
+    char path[PATH_MAX * 2];
+    struct err quiet;
+    return canonical(u, parent, leaf, path, &quiet) == 0 &&
+           tfind(path, &u->written, compare_text) != NULL;
+}
+
+/* Hide what lower layers have at parent/leaf; ours stays. */
+static void hide(struct unpack *u, int parent, const char *leaf)
+{
+    if (!is_ours(u, parent, leaf)) {
+        istore_remove_tree(parent, leaf);
+        return;
+    }
+    int fd =
+        openat(parent, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (d == NULL) {
+        scope_close(&fd);
+        return;
+    }
+    for (struct dirent *de; (de = readdir(d)) != NULL;) {
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+            hide(u, fd, de->d_name);
+    }
+    (void)closedir(d);
+}
+
+static int whiteout(struct unpack *u, const struct name *name, struct err *e)
+{
+    const char *victim = name->leaf + sizeof(WH) - 1;
+    if (victim[0] == '\0' || strcmp(victim, ".") == 0 ||
+        strcmp(victim, "..") == 0)
+        return bad_name(name->leaf, "a whiteout of nothing", e);
+    if (!u->has_lower)
+        return 0;
+    scoped_fd parent =
+        open_in_root(u->root, name->parent, O_RDONLY | O_DIRECTORY);
+    if (parent < 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_sys(e, errno, "open folder %.100s", name->parent);
+    if (strcmp(name->leaf, WH_OPAQUE) != 0) {
+        /* Other names with a double prefix are aufs' own bookkeeping. */
+        if (strncmp(victim, WH, sizeof(WH) - 1) != 0 &&
+            !is_ours(u, parent, victim))
+            istore_remove_tree(parent, victim);
+        return 0;
+    }
+    int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+    if (d == NULL) {
+        scope_close(&copy);
+        return err_sys(e, errno, "read folder %.100s", name->parent);
+    }
+    for (struct dirent *de; (de = readdir(d)) != NULL;) {
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+            hide(u, parent, de->d_name);
+    }
+    (void)closedir(d);
+    return 0;
+}
+
+/* ---- metadata ------------------------------------------------------------*/
+
+static int get_owner(struct archive_entry *entry, uid_t *uid, gid_t *gid,
+                     struct err *e)
+{
+    int64_t u = archive_entry_uid(entry), g = archive_entry_gid(entry);
+    if (u < 0 || g < 0 || u >= UINT32_MAX || g >= UINT32_MAX)
+        return err_set(e, ERR_INVALID, "owner out of range in the layer");
+    *uid = (uid_t)u;
+    *gid = (gid_t)g;
+    return 0;
+}
+
+static void get_times(struct archive_entry *entry, struct timespec out[2])
+{
+    out[1].tv_sec = archive_entry_mtime(entry);
+    out[1].tv_nsec = archive_entry_mtime_nsec(entry);
+    out[0] = out[1];
+    if (archive_entry_atime_is_set(entry)) {
+        out[0].tv_sec = archive_entry_atime(entry);
+        out[0].tv_nsec = archive_entry_atime_nsec(entry);
+    }
+}
+
+static bool xattr_is_allowed(const char *name)
+{
+    if (strcmp(name, "security.capability") == 0)
+        return true;
+    return strncmp(name, "user.", 5) == 0 &&
+           strncmp(name, "user.overlay.", 13) != 0;
+}
+
+static int set_xattrs(int fd, struct archive_entry *entry, struct err *e)
+{
+    const char *name;
+    const void *value;
+    size_t size, total = 0;
+    (void)archive_entry_xattr_reset(entry);
+    while (archive_entry_xattr_next(entry, &name, &value, &size) ==
+           ARCHIVE_OK) {
+        if (name == NULL || !xattr_is_allowed(name))
+            continue;
+        total += size + strlen(name);
+        if (total > XATTR_MAX)
+            return err_set(e, ERR_TOO_LARGE, "too many xattrs in the layer");
+        if (fsetxattr(fd, name, value, size, 0) != 0)
+            return err_sys(e, errno, "set xattr %.60s", name);
+    }
+    return 0;
+}
+
+/* Owner, then mode (chown clears setuid), then xattrs (chown clears
+ * capabilities), then times. */
+static int set_all(int fd, struct archive_entry *entry, bool with_times,
+                   struct err *e)
+{
+    uid_t uid;
+    gid_t gid;
+    struct timespec times[2];
+    if (get_owner(entry, &uid, &gid, e) != 0)
+        return -1;
+    if (fchown(fd, uid, gid) != 0)
+        return err_sys(e, errno, "chown");
+    if (fchmod(fd, archive_entry_perm(entry) & 07777) != 0)
+        return err_sys(e, errno, "chmod");
+    if (set_xattrs(fd, entry, e) != 0)
+        return -1;
+    get_times(entry, times);
+    if (with_times && futimens(fd, times) != 0)
+        return err_sys(e, errno, "set times");
+    return 0;
+}
+
+/* For leaves that cannot be opened for it: symlinks and device nodes. */
+static int set_at(int parent, const char *leaf, struct archive_entry *entry,
+                  struct err *e)
+{
+    uid_t uid;
+    gid_t gid;
+    struct timespec times[2];
+    if (get_owner(entry, &uid, &gid, e) != 0)
+        return -1;
+    get_times(entry, times);
+    if (fchownat(parent, leaf, uid, gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+        utimensat(parent, leaf, times, AT_SYMLINK_NOFOLLOW) != 0)
+        return err_sys(e, errno, "chown %.100s", leaf);
+    return 0;
+}
+
+static int later(struct unpack *u, const char *path,
+                 struct archive_entry *entry, struct err *e)
+{
+    if (u->n_late == u->cap_late) {
+        size_t cap = u->cap_late ? u->cap_late * 2 : 256;
+        struct late_times *more = realloc(u->late, cap * sizeof(*more));
+        if (more == NULL)
+            return err_set(e, ERR_NO_MEMORY, "unpack: out of memory");
+        u->late = more;
+        u->cap_late = cap;
+    }
+    struct late_times *l = &u->late[u->n_late];
+    l->path = strdup(path);
+    if (l->path == NULL)
+        return err_set(e, ERR_NO_MEMORY, "unpack: out of memory");
+    get_times(entry, l->times);
+    u->n_late++;
+    return 0;
+}
+
+static void set_late_times(struct unpack *u)
+{
+    for (size_t i = u->n_late; i-- > 0;) {
+        scoped_fd fd =
+            open_in_root(u->root, u->late[i].path, O_RDONLY | O_DIRECTORY);
+        if (fd >= 0)
+            (void)futimens(fd, u->late[i].times);
+    }
+}
+
+/* ---- entries -------------------------------------------------------------*/
+
+static int copy_data(struct unpack *u, struct archive *a, int fd,
+                     struct archive_entry *entry, struct err *e)
+{
+    const void *data;
+    size_t n;
+    la_int64_t off, size = archive_entry_size(entry);
+    int rc;
+    /* A sparse file may claim terabytes that no byte of the tar backs. */
+    if (size < 0 || (uint64_t)size > DECODE_MAX_BYTES ||
+        u->result.bytes + (uint64_t)size > DECODE_MAX_BYTES)
+        return err_set(e, ERR_TOO_LARGE, "a file of the layer is too large");
+    while ((rc = archive_read_data_block(a, &data, &n, &off)) == ARCHIVE_OK) {
+        if (off < 0 || (uint64_t)off + n > (uint64_t)size)
+            return err_set(e, ERR_INVALID, "a file is longer than it says");
+        if (io_write_all(fd, data, n, off, e) != 0)
+            return -1;
+    }
+    if (rc != ARCHIVE_EOF)
+        return err_set(e, ERR_INVALID, "bad tar: %.150s",
+                       archive_error_string(a));
+    if (ftruncate(fd, size) != 0)
+        return err_sys(e, errno, "set the size");
+    u->result.bytes += (uint64_t)size;
+    return 0;
+}
+
+static int put_file(struct unpack *u, struct archive *a, int parent,
+                    const char *leaf, struct archive_entry *entry,
+                    struct err *e)
+{
+    scoped_fd fd =
+        openat(parent, leaf,
+               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(e, errno, "create");
+    if (copy_data(u, a, fd, entry, e) != 0)
+        return -1;
+    return set_all(fd, entry, true, e);
+}
+
+static int put_dir(struct unpack *u, int parent, const char *leaf,
+                   const char *path, struct archive_entry *entry, struct err *e)
+{
+    if (leaf[0] != '\0' && mkdirat(parent, leaf, 0700) != 0 && errno != EEXIST)
+        return err_sys(e, errno, "make folder");
+    scoped_fd fd = openat(parent, leaf[0] != '\0' ? leaf : ".",
+                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, errno, "open folder");
+    if (set_all(fd, entry, false, e) != 0)
+        return -1;
+    return later(u, path, entry, e);
+}
+
+static int put_link(struct unpack *u, int parent, const char *leaf,
+                    const char *target, struct err *e)
+{
+    struct name name;
+    struct stat st;
+    if (name_split(target, &name, e) != 0)
+        return -1;
+    scoped_fd dir = open_in_root(u->root, name.parent, O_PATH | O_DIRECTORY);
+    if (dir < 0)
+        return err_sys(e, errno, "hard link to %.100s", target);
+    scoped_fd fd =
+        name.leaf[0] == '\0'
+            ? -1
+            : openat(dir, name.leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return err_sys(e, errno, "hard link to %.100s", target);
+    if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        return err_set(e, ERR_INVALID, "hard link to %.100s, which is no file",
+                       target);
+    if (linkat(fd, "", parent, leaf, AT_EMPTY_PATH) != 0)
+        return err_sys(e, errno, "hard link to %.100s", target);
+    return 0;
+}
+
+static bool device_is_allowed(mode_t type, dev_t dev)
+{
+    static const unsigned char allowed[][2] = {{1, 3}, {1, 5}, {1, 7}, {1, 8},
+                                               {1, 9}, {5, 0}, {5, 1}, {5, 2}};
+    for (size_t i = 0; type == S_IFCHR && i < array_len(allowed); i++) {
+        if (major(dev) == allowed[i][0] && minor(dev) == allowed[i][1])
+            return true;
+    }
+    return false;
+}
+
+static int put_device(struct unpack *u, int parent, const char *leaf,
+                      struct archive_entry *entry, struct err *e)
+{
+    mode_t type = archive_entry_filetype(entry);
+    dev_t dev = makedev((unsigned)archive_entry_rdevmajor(entry),
+                        (unsigned)archive_entry_rdevminor(entry));
+    mode_t mode = archive_entry_perm(entry) & 0777;
+    if (!device_is_allowed(type, dev)) {
+        u->result.skipped++;
+        return 0;
+    }
+    if (mknodat(parent, leaf, type | mode, dev) != 0)
+        return err_sys(e, errno, "make device");
+    if (fchmodat(parent, leaf, mode, 0) != 0)
+        return err_sys(e, errno, "chmod device");
+    return set_at(parent, leaf, entry, e);
+}
+
+/* Make way: only a folder under a folder entry stays. */
+static void make_way(int parent, const char *leaf, bool for_dir)
+{
+    struct stat st;
+    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        (for_dir && S_ISDIR(st.st_mode)))
+        return;
+    istore_remove_tree(parent, leaf);
+}
+
+static int put_leaf(struct unpack *u, struct archive *a, int parent,
+                    const struct name *name, const char *path,
+                    struct archive_entry *entry, struct err *e)
+{
+    const char *link = archive_entry_hardlink(entry);
+    mode_t type = archive_entry_filetype(entry);
+    const char *target = archive_entry_symlink(entry);
+    if (link == NULL && (type == S_IFIFO || type == S_IFSOCK)) {
+        u->result.skipped++;
+        return 0;
+    }
+    make_way(parent, name->leaf, link == NULL && type == S_IFDIR);
+    if (link != NULL)
+        return put_link(u, parent, name->leaf, link, e);
+    if (type == S_IFREG)
+        return put_file(u, a, parent, name->leaf, entry, e);
+    if (type == S_IFDIR)
+        return put_dir(u, parent, name->leaf, path, entry, e);
+    if (type == S_IFCHR || type == S_IFBLK)
+        return put_device(u, parent, name->leaf, entry, e);
+    if (type != S_IFLNK || target == NULL)
+        return err_set(e, ERR_INVALID, "unknown kind of entry");
+    if (symlinkat(target, parent, name->leaf) != 0)
+        return err_sys(e, errno, "symlink");
+    return set_at(parent, name->leaf, entry, e);
+}
+
+static int put_entry(struct unpack *u, struct archive *a,
+                     struct archive_entry *entry, struct err *e)
+{
+    const char *text = archive_entry_pathname(entry);
+    struct name name;
+    if (text == NULL || text[0] == '\0')
+        return err_set(e, ERR_INVALID, "an entry of the layer has no name");
+    if (++u->result.entries > UNPACK_MAX_ENTRIES)
+        return err_set(e, ERR_TOO_LARGE, "the layer has over %d entries",
+                       UNPACK_MAX_ENTRIES);
+    if (name_split(text, &name, e) != 0)
+        return -1;
+    if (name.leaf[0] == '\0') {
+        if (archive_entry_filetype(entry) != S_IFDIR ||
+            archive_entry_hardlink(entry) != NULL)
+            return bad_name(text, "the root must be a folder", e);
+        return put_dir(u, u->root, "", "", entry, e);
+    }
+    if (strncmp(name.leaf, WH, sizeof(WH) - 1) == 0)
+        return whiteout(u, &name, e);
+    scoped_fd parent = open_parent(u, name.parent, e);
+    if (parent < 0)
+        return -1;
+    if (put_leaf(u, a, parent, &name, text, entry, e) != 0)
+        return err_prefix(e, "%.100s", text);
+    return remember(u, parent, name.leaf, e);
+}
+
+/* ---- the archive ---------------------------------------------------------*/
+
+static la_ssize_t on_read(struct archive *a, void *arg, const void **data)
+{
+    struct unpack *u = arg;
+    size_t n;
+    if (decode_read(u->decode, data, &n, &u->read_error) != 0) {
+        archive_set_error(a, EIO, "%s", u->read_error.msg);
+        return ARCHIVE_FATAL;
+    }
+    return (la_ssize_t)n;
+}
+
+static int read_all(struct unpack *u, struct archive *a, struct err *e)
+{
+    struct archive_entry *entry;
+    int rc;
+    if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
+        archive_read_support_format_empty(a) != ARCHIVE_OK)
+        return err_set(e, ERR_INTERNAL, "libarchive has no tar reader");
+    rc = archive_read_open(a, u, NULL, on_read, NULL);
+    while (rc == ARCHIVE_OK) {
+        rc = archive_read_next_header(a, &entry);
+        if (rc == ARCHIVE_OK && put_entry(u, a, entry, e) != 0) {
+            if (u->read_error.code != ERR_NONE)
+                *e = u->read_error;
+            return -1;
+        }
+    }
+    if (u->read_error.code != ERR_NONE) {
+        *e = u->read_error;
+        return -1;
+    }
+    /* A warning is a name or a header that was not understood whole. */
+    if (rc != ARCHIVE_EOF)
+        return err_set(e, ERR_INVALID, "bad tar: %.180s",
+                       archive_error_string(a));
+    return decode_drain(u->decode, e);
+}
+
+static int find_root_len(struct unpack *u, struct err *e)
+{
+    char link[64], path[PATH_MAX];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", u->root);
+    ssize_t n = readlink(link, path, sizeof(path));
+    if (n < 0)
+        return err_sys(e, errno, "read %s (is /proc mounted?)", link);
+    u->root_len = (size_t)n;
+    return 0;
+}
+
+int unpack_tar(struct decode *d, int root, bool has_lower,
+               struct unpack_result *out, struct err *e)
+{
+    struct unpack u = {.decode = d, .root = root, .has_lower = has_lower};
+    if (find_root_len(&u, e) != 0)
+        return -1;
+    /* Without a UTF-8 locale libarchive warns on every such name. */
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
+    mode_t old_umask = umask(0);
+    struct archive *a = archive_read_new();
+    int rc = a == NULL ? err_set(e, ERR_NO_MEMORY, "unpack: out of memory")
+                       : read_all(&u, a, e);
+    (void)archive_read_free(a);
+    if (rc == 0)
+        set_late_times(&u);
+    (void)umask(old_umask);
+    tdestroy(u.written, free);
+    for (size_t i = 0; i < u.n_late; i++)
+        free(u.late[i].path);
+    free(u.late);
+    if (rc == 0)
+        *out = u.result;
+    return rc;
+}
