@@ -2,7 +2,9 @@
 # layers).  CLIENT_SRC links only jansson and libc.
 CLIENT_SRC := \
 	client/cli.c \
+	client/cmd_container.c \
 	client/cmd_image.c \
+	client/cmd_logs.c \
 	client/cmd_run.c \
 	client/runtime/attach.c \
 	client/runtime/caps.c \
