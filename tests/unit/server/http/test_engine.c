@@ -563,6 +563,7 @@ static void test_no_descriptors(void **state)
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct rlimit old, low;
+    struct answer got;
     struct fix f;
     int fd, later, next;
 
@@ -578,8 +579,13 @@ static void test_no_descriptors(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
     say(fd, "GET /a HTTP/1.1\r\n" HOST "\r\n");
-    expect(fd, 503, NULL);
+    hear(fd, &got, false);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    /*
+     * One lane gives its spare descriptor up to say 503; another lane that
+     * wakes at this moment may accept with it, and serve.
+     */
+    assert_true(got.status == 503 || got.status == 200);
     later = dial(&f);
     say(later, "GET /a HTTP/1.1\r\n" HOST "\r\n");
     expect(later, 200, "/a");
