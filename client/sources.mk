@@ -33,4 +33,5 @@ IMAGE_SRC := \
 IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
+	tests/unit/client/test_cgroup.c \
 	tests/unit/client/test_reference.c

@@ -247,6 +247,7 @@ static void on_init_signal(int sig)
 static _Noreturn void run_init(pid_t child)
 {
     init_child = child;
+    (void)prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
     (void)close(3);
     for (int i = 1; i < NSIG; i++) {
         if (i != SIGCHLD && i != SIGKILL && i != SIGSTOP)
