@@ -27,9 +27,12 @@ IMAGE_SRC := \
 	client/image/decode.c \
 	client/image/image.c \
 	client/image/layer.c \
+	client/image/remote.c \
 	client/image/unpack.c \
 	client/image_cmd_import.c \
-	client/image_cmd_list.c
+	client/image_cmd_list.c \
+	client/image_cmd_pull.c \
+	client/image_cmd_push.c
 IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
