@@ -532,22 +532,13 @@ static int write_cidfile(const char *id, struct err *e)
     return io_write_all(fd, id, strlen(id), -1, e);
 }
 
-int cmd_run(int argc, char **argv)
+static int run(struct istore *s, char **args, int n)
 {
     struct err e;
-    struct istore *s;
     struct mon_client c;
-    char **args, id[ISTORE_HEX];
-    int n;
-    enum cli_result r = cli_parse(&verb, argc, argv, &args, &n, &e);
-    if (r != CLI_OK)
-        return r == CLI_HELP ? 0 : cli_fail(125, &e);
-    if (geteuid() != 0) {
-        (void)err_set(&e, ERR_DENIED, "run needs root in this version");
-        return cli_fail(125, &e);
-    }
-    if (check_flags(&e) != 0 || istore_open(NULL, &s, &e) != 0 ||
-        create(s, args, n, id, &e) != 0 || write_cidfile(id, &e) != 0 ||
+    char id[ISTORE_HEX];
+
+    if (create(s, args, n, id, &e) != 0 || write_cidfile(id, &e) != 0 ||
         mon_start(s, id, o.detach, o.rm, &c, &e) != 0)
         return cli_fail(125, &e);
     int status = mon_await_start(&c);
@@ -558,6 +549,59 @@ int cmd_run(int argc, char **argv)
         return 0;
     }
     return mon_attach(&c, o.interactive, o.tty);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct err e;
+    struct istore *s;
+    char **args;
+    int n;
+    enum cli_result r = cli_parse(&verb, argc, argv, &args, &n, &e);
+    if (r != CLI_OK)
+        return r == CLI_HELP ? 0 : cli_fail(125, &e);
+    if (geteuid() != 0) {
+        (void)err_set(&e, ERR_DENIED, "run needs root in this version");
+        return cli_fail(125, &e);
+    }
+    if (check_flags(&e) != 0 || istore_open(NULL, &s, &e) != 0)
+        return cli_fail(125, &e);
+    int status = run(s, args, n);
+    istore_close(s);
+    return status;
+}
+
+/* Start a container again; is_attached: show its output. */
+static int start_again(struct istore *s, const char *name, bool is_attached,
+                       bool is_interactive)
+{
+    struct err e;
+    struct mon_client c;
+    struct ct_state st;
+    char id[ISTORE_HEX];
+
+    if (ct_find(s, name, id, &e) != 0)
+        return cli_fail(1, &e);
+    ct_state(s, id, &st);
+    if (st.status == CT_RUNNING) {
+        printf("%s\n", name);
+        return 0;
+    }
+    json_t *record = istore_container_read(s, id, &e);
+    if (record == NULL)
+        return cli_fail(1, &e);
+    bool is_tty = json_is_true(json_object_get(record, "tty"));
+    bool is_removed = json_is_true(json_object_get(record, "rm"));
+    json_decref(record);
+    if (mon_start(s, id, !is_attached, is_removed, &c, &e) != 0)
+        return cli_fail(1, &e);
+    int status = mon_await_start(&c);
+    if (status != 0)
+        return status;
+    if (is_attached)
+        return mon_attach(&c, is_interactive, is_tty);
+    printf("%s\n", name);
+    return 0;
 }
 
 int cmd_start(int argc, char **argv)
@@ -576,33 +620,14 @@ int cmd_start(int argc, char **argv)
                                false};
     struct err e;
     struct istore *s;
-    struct mon_client c;
-    struct ct_state st;
-    char **args, id[ISTORE_HEX];
+    char **args;
     int n;
     enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
     if (r != CLI_OK)
         return r == CLI_HELP ? 0 : cli_fail(1, &e);
-    if (istore_open(NULL, &s, &e) != 0 || ct_find(s, args[0], id, &e) != 0)
+    if (istore_open(NULL, &s, &e) != 0)
         return cli_fail(1, &e);
-    ct_state(s, id, &st);
-    if (st.status == CT_RUNNING) {
-        printf("%s\n", args[0]);
-        return 0;
-    }
-    json_t *record = istore_container_read(s, id, &e);
-    if (record == NULL)
-        return cli_fail(1, &e);
-    bool is_tty = json_is_true(json_object_get(record, "tty"));
-    bool is_removed = json_is_true(json_object_get(record, "rm"));
-    json_decref(record);
-    if (mon_start(s, id, !attach && !interactive, is_removed, &c, &e) != 0)
-        return cli_fail(1, &e);
-    int status = mon_await_start(&c);
-    if (status != 0)
-        return status;
-    if (attach || interactive)
-        return mon_attach(&c, interactive, is_tty);
-    printf("%s\n", args[0]);
-    return 0;
+    int status = start_again(s, args[0], attach || interactive, interactive);
+    istore_close(s);
+    return status;
 }

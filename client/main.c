@@ -33,8 +33,6 @@ static const struct verb verbs[] = {
     {"rmi", NULL, "Remove images"},
     {"tag", NULL, "Give an image another name"},
     {"import", NULL, "Make an image from a root file system tar"},
-    {"save", NULL, "Save images to an archive"},
-    {"load", NULL, "Load images from an archive"},
     {"version", cmd_version, "Show the version"},
 };
 
