@@ -71,24 +71,32 @@ static int overlay_data(struct istore *s, const char (*lower)[ISTORE_HEX],
     return 0;
 }
 
-/* The root to unpack into: an overlay over the lower layers, or the folder. */
+/*
+ * The root to unpack into: an overlay over the lower layers, or the folder.
+ * Descriptors are opened anew after the unshare: overlay refuses those of
+ * another mount namespace.
+ */
 static int open_root(struct istore_scratch *sc, const char (*lower)[ISTORE_HEX],
-                     size_t n, int fs, struct err *e)
+                     size_t n, const char *folder, struct err *e)
 {
-    char data[MOUNT_DATA_MAX + 1], target[PATH_MAX + 16];
-    if (n == 0)
-        return fcntl(fs, F_DUPFD_CLOEXEC, 3);
-    int work = openat(istore_scratch_dirfd(sc), "work",
-                      O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (work < 0)
-        return err_sys(e, errno, "open the work folder");
-    if (unshare(CLONE_NEWNS) != 0 ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    char data[MOUNT_DATA_MAX + 1], fs_path[PATH_MAX + 64],
+        target[PATH_MAX + 64];
+    const char *base = istore_scratch_path(sc);
+    if (n > 0 && (unshare(CLONE_NEWNS) != 0 ||
+                  mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0))
         return err_sys(e, errno, "make a mount namespace");
+    (void)snprintf(fs_path, sizeof(fs_path), "%s/%s/fs", base, folder);
+    (void)snprintf(target, sizeof(target), "%s/work", base);
+    scoped_fd fs = open(fs_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scoped_fd work = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fs < 0 || work < 0)
+        return err_sys(e, errno, "open the folders of the layer");
+    if (n == 0)
+        return take_fd(&fs);
     if (overlay_data(istore_scratch_store(sc), lower, n, fs, work, data, e) !=
         0)
         return -1;
-    (void)snprintf(target, sizeof(target), "%s/root", istore_scratch_path(sc));
+    (void)snprintf(target, sizeof(target), "%s/root", base);
     if (mount("overlay", target, "overlay", MS_NODEV | MS_NOEXEC, data) != 0)
         return err_sys(e, errno, "mount the lower layers");
     int root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -96,11 +104,11 @@ static int open_root(struct istore_scratch *sc, const char (*lower)[ISTORE_HEX],
 }
 
 static int unpack_in_child(struct istore_scratch *sc, int blob,
-                           const char (*lower)[ISTORE_HEX], size_t n, int fs,
-                           struct report *r)
+                           const char (*lower)[ISTORE_HEX], size_t n,
+                           const char *folder, struct report *r)
 {
     struct decode *d;
-    scoped_fd root = open_root(sc, lower, n, fs, &r->err);
+    scoped_fd root = open_root(sc, lower, n, folder, &r->err);
     if (root < 0)
         return -1;
     if (decode_open(blob, &d, &r->err) != 0)
@@ -112,8 +120,8 @@ static int unpack_in_child(struct istore_scratch *sc, int blob,
 }
 
 static int run_child(struct istore_scratch *sc, int blob,
-                     const char (*lower)[ISTORE_HEX], size_t n, int fs,
-                     struct report *r, struct err *e)
+                     const char (*lower)[ISTORE_HEX], size_t n,
+                     const char *folder, struct report *r, struct err *e)
 {
     int ends[2], status;
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -124,7 +132,7 @@ static int run_child(struct istore_scratch *sc, int blob,
         return err_sys(e, errno, "fork");
     if (pid == 0) {
         struct err quiet;
-        r->rc = unpack_in_child(sc, blob, lower, n, fs, r);
+        r->rc = unpack_in_child(sc, blob, lower, n, folder, r);
         _exit(io_write_all(out, r, sizeof(*r), -1, &quiet) == 0 ? 0 : 1);
     }
     scope_close(&out);
@@ -217,7 +225,7 @@ int layer_add(struct istore_scratch *sc, int blob,
         return -1;
     if (lseek(blob, 0, SEEK_SET) != 0)
         return err_sys(e, errno, "rewind the layer");
-    if (run_child(sc, blob, lower, n_lower, fs, &r, e) != 0)
+    if (run_child(sc, blob, lower, n_lower, folder, &r, e) != 0)
         return -1;
     if (diff_id != NULL && strcmp(diff_id, r.diff_id) != 0)
         return err_set(e, ERR_DIGEST,
