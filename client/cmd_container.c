@@ -508,21 +508,30 @@ int cmd_exec(int argc, char **argv)
                                2,
                                -1,
                                true};
-    static struct rt_spec spec;
+    /* The strings of a spec live until exit, as does what they point into. */
+    static struct {
+        struct rt_spec spec;
+        struct istore *store;
+        json_t *record;
+        char *const *env;
+    } own;
+    struct rt_spec spec;
     struct err e;
-    struct istore *s;
     char **args, id[ISTORE_HEX];
     int n, status;
-    if (!begin(&v, argc, argv, &args, &n, &s, &status))
+    if (!begin(&v, argc, argv, &args, &n, &own.store, &status))
         return status;
-    if (ct_find(s, args[0], id, &e) != 0)
+    if (ct_find(own.store, args[0], id, &e) != 0)
         return cli_fail(1, &e);
-    scoped_fd pidfd = ct_pidfd(s, id, &e);
-    json_t *r = pidfd < 0 ? NULL : istore_container_read(s, id, &e);
-    if (r == NULL || ct_spec(s, id, r, &spec, &e) != 0)
+    scoped_fd pidfd = ct_pidfd(own.store, id, &e);
+    if (pidfd >= 0)
+        own.record = istore_container_read(own.store, id, &e);
+    if (own.record == NULL ||
+        ct_spec(own.store, id, own.record, &own.spec, &e) != 0)
         return cli_fail(1, &e);
+    spec = own.spec;
     spec.argv = args + 1;
-    spec.env = exec_env(spec.env);
+    spec.env = own.env = exec_env(own.spec.env);
     spec.is_tty = x.tty && !x.detach;
     spec.cwd = x.cwd != NULL ? x.cwd : spec.cwd;
     spec.user = x.user != NULL ? x.user : spec.user;
