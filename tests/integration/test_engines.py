@@ -8,6 +8,7 @@ import pytest
 import debian_image
 from conftest import BUILD
 from engines import ENGINES, run
+from test_runtime import BERTH, rootfs_tar
 
 SMALL_LAYERS = 3
 
@@ -102,12 +103,45 @@ def test_debian_through_docker(shared, engines, tmp_path):
     docker.pull(reference)
     after = docker.run("run", "--rm", "--network", "none", reference)
     assert after == before
+    # berth unpacks and runs it, with docker's answers.
+    run(BERTH, "pull", reference)
+    try:
+        assert run(BERTH, "run", "--rm", reference) == before
+    finally:
+        run(BERTH, "rmi", reference)
     # The same image as it was made, through skopeo: digest and bytes.
     engines("skopeo").load(tmp_path / "layout", reference + "-oci")
     engines("skopeo").push(reference + "-oci")
     assert served_digest(shared, "engines/debian", "v1-oci")[0] == digest
     engines("skopeo").pull(reference + "-oci")
     assert engines("skopeo").digest(reference + "-oci") == digest
+
+
+def test_berth_pushes_what_docker_and_podman_run(shared, engines, tmp_path):
+    (tmp_path / "root.tar").write_bytes(rootfs_tar())
+    reference = f"{shared.host}/engines/berth:v1"
+    run(BERTH, "import", tmp_path / "root.tar", reference)
+    try:
+        run(BERTH, "push", reference)
+        mine = run(BERTH, "run", "--rm", reference, "cat", "/data/seed")
+    finally:
+        run(BERTH, "rmi", reference)
+    assert mine == "from the image\n"
+    docker = engines("docker")
+    docker.pull(reference)
+    assert docker.run("run", "--rm", "--network", "none", reference, "cat",
+                      "/data/seed") == mine
+    podman = engines("podman")
+    podman.pull(reference)
+    # Without CAP_SYS_RESOURCE podman's own default limits cannot be set, and
+    # crun refuses a hybrid cgroup tree: hence runc and explicit limits.
+    assert run(*podman.base, "--runtime", "runc", "--cgroup-manager",
+               "cgroupfs", "run", "--rm", "--network", "none", "--ulimit",
+               "nofile=1000:1000", "--ulimit", "nproc=1000:1000", reference,
+               "cat", "/data/seed") == mine
+    run(BERTH, "pull", reference)
+    assert run(BERTH, "run", "--rm", reference, "cat", "/data/seed") == mine
+    run(BERTH, "rmi", reference)
 
 
 def test_tags_and_delete_by_skopeo(shared, engines, pushed):
