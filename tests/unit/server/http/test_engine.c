@@ -777,6 +777,17 @@ static void test_slow(void **state)
     stop(&f);
 }
 
+/* The server counts a connection until it has seen its client's end too. */
+static void wait_no_connection(struct fix *f)
+{
+    for (int i = 0; i < WAIT_S * 1000; i++) {
+        if (http_server_connections(f->server) == 0)
+            return;
+        usleep(1000);
+    }
+    fail_msg("a connection stays open");
+}
+
 static void test_request_cap(void **state)
 {
     struct http_limits l;
@@ -797,6 +808,7 @@ static void test_request_cap(void **state)
     hear(fd, &a, false);
     assert_true(a.is_closing);
     expect_end(fd);
+    wait_no_connection(&f);
     /* A busy connection is not closed for a newcomer; it gets 503. */
     fd = dial(&f);
     say(fd,
