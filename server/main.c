@@ -112,7 +112,11 @@ static int start_store(struct daemon *d, struct err *e)
             d->config.delete_delay_s ? d->config.delete_delay_s : -1,
     };
 
-    return store_open(&opts, &d->store, e);
+    if (store_open(&opts, &d->store, e) < 0)
+        return -1;
+    /* Before anybody can ask for a session, which would be a use of it. */
+    store_expire_uploads(d->store);
+    return 0;
 }
 
 static int start_threads(struct daemon *d, struct err *e)
