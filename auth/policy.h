@@ -32,7 +32,11 @@ struct policy {
     bool allows_delete;
 };
 
-/* repository is empty for actions on the whole server. Thread: any. */
+/*
+ * repository is empty for an action on the whole server, and asks about every
+ * repository at once: no rule for a single one answers that with yes.
+ * Thread: any.
+ */
 enum policy_answer policy_may(const struct policy *p, enum policy_action action,
                               struct slice repository);
 

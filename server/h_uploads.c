@@ -64,8 +64,8 @@ static bool try_mount(struct req *r, const char *digest, const char *from)
     if (digest_parse(slice_of(digest), &r->digest) != DIGEST_OK ||
         (from && !name_is_repository(slice_of(from))))
         return false;
-    if (policy_may(&r->api->policy, POLICY_PULL,
-                   from ? slice_of(from) : r->route.name) != POLICY_YES)
+    if (policy_may(&r->api->policy, POLICY_PULL, slice_of(from ? from : "")) !=
+        POLICY_YES)
         return false;
     store_job_mount_init(&r->write.mount);
     snprintf(r->write.mount.repo, sizeof(r->write.mount.repo), "%s", r->name);
