@@ -24,6 +24,8 @@ REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer",
 class Berthd:
     """One running berthd; log holds its lines so far."""
 
+    running = set()
+
     def __init__(self, root, *args, listen="127.0.0.1:0", start=True,
                  wrapper=()):
         self.root = pathlib.Path(root)
@@ -46,6 +48,7 @@ class Berthd:
         self.proc = subprocess.Popen(command, stdin=subprocess.DEVNULL,
                                      stdout=subprocess.DEVNULL,
                                      stderr=subprocess.PIPE)
+        Berthd.running.add(self)
         self.reader = threading.Thread(target=self._read,
                                        args=(self.proc,), daemon=True)
         self.reader.start()
@@ -84,12 +87,14 @@ class Berthd:
 
     def kill(self):
         """kill -9, as a power cut without the power."""
+        Berthd.running.discard(self)
         self.proc.send_signal(signal.SIGKILL)
         self.proc.wait()
         self.reader.join()
 
     def stop(self):
         """SIGTERM; a clean exit without any report is part of every test."""
+        Berthd.running.discard(self)
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
         try:
@@ -103,6 +108,19 @@ class Berthd:
         for report in REPORTS:
             assert report not in text, text
         assert status == 0, f"exit {status}\n{text}"
+
+
+def kill_started_since(before):
+    """End the servers that a failed test left behind."""
+    for server in Berthd.running - before:
+        server.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_server_stays():
+    before = set(Berthd.running)
+    yield
+    kill_started_since(before)
 
 
 @pytest.fixture

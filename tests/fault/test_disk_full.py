@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import Berthd
+from conftest import Berthd, kill_started_since
 from rawhttp import sha256
 
 BLOB = 4 << 20
@@ -14,6 +14,7 @@ BLOB = 4 << 20
 @pytest.fixture
 def small_disk(tmp_path):
     """A 64 MiB ext4 of its own on a loop device."""
+    before = set(Berthd.running)
     image, mount = tmp_path / "disk", tmp_path / "mnt"
     with open(image, "wb") as f:
         f.truncate(64 << 20)
@@ -21,6 +22,7 @@ def small_disk(tmp_path):
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(mount)], check=True)
     yield mount
+    kill_started_since(before)
     subprocess.run(["umount", str(mount)], check=True)
 
 

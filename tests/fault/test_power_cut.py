@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import Berthd
+from conftest import Berthd, kill_started_since
 from ledger import Ledger, Pushers, check, resume
 
 ROUNDS = 100 if os.environ.get("BERTH_LONG") else 8
@@ -54,8 +54,10 @@ class Disk:
 
 @pytest.fixture(params=MAKE)
 def disk(request, tmp_path):
+    before = set(Berthd.running)
     made = Disk(tmp_path, request.param)
     yield made
+    kill_started_since(before)
     if os.path.ismount(made.mount):
         made.detach()
     subprocess.run(["losetup", "-d", made.device], check=True)
