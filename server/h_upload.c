@@ -374,14 +374,11 @@ static void h_status(struct req *r)
 {
     struct upload_req *u = r->state;
 
-    if (upload_take(r->api->store, r->name, r->ref, &u->upload, &u->info,
-                    &r->e) < 0 &&
-        r->e.code != ERR_BUSY) {
+    if (upload_status(r->api->store, r->name, r->ref, &u->info, &r->e) < 0) {
         reply_error(r, OCI_BLOB_UPLOAD_UNKNOWN,
                     "the upload is unknown or has expired: start again");
         return;
     }
-    release(r);
     set_session(r, &u->info);
     http_reply(r->x, 204, NULL, 0);
 }

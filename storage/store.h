@@ -137,6 +137,13 @@ must_check int upload_begin(struct store *s, const char *repo,
                             enum hash_alg alg, struct upload_info *out,
                             struct err *e);
 /*
+ * What is durable of a session, without taking it: a question never gets in
+ * the way of the request that writes, and is no use that keeps it from
+ * expiring.  Errors: ERR_NOT_FOUND (unknown id, or of another repository).
+ */
+must_check int upload_status(struct store *s, const char *repo, const char *id,
+                             struct upload_info *info, struct err *e);
+/*
  * Errors: ERR_NOT_FOUND (unknown id, or of another repository), ERR_BUSY
  *         (another request holds it; *info is filled).
  */

@@ -240,6 +240,32 @@ int upload_restore(struct store *s, const char *id, const char *repo,
     return table_add(s, u, e);
 }
 
+/* Under lock: the session of this repository, its state in *info, or NULL. */
+static struct upload *look_up(struct store *s, const char *repo, const char *id,
+                              struct upload_info *info, struct err *e)
+{
+    struct upload *u = strlen(id) == UPLOAD_ID_LEN ? find(s, id) : NULL;
+
+    if (!u || strcmp(u->repo, repo) != 0) {
+        err_set(e, ERR_NOT_FOUND, "no such upload");
+        return NULL;
+    }
+    memcpy(info->id, u->id, sizeof(info->id));
+    info->offset = u->durable;
+    return u;
+}
+
+int upload_status(struct store *s, const char *repo, const char *id,
+                  struct upload_info *info, struct err *e)
+{
+    bool found;
+
+    pthread_mutex_lock(&s->uploads.lock);
+    found = look_up(s, repo, id, info, e) != NULL;
+    pthread_mutex_unlock(&s->uploads.lock);
+    return found ? 0 : -1;
+}
+
 int upload_take(struct store *s, const char *repo, const char *id,
                 struct upload **out, struct upload_info *info, struct err *e)
 {
@@ -247,15 +273,11 @@ int upload_take(struct store *s, const char *repo, const char *id,
     int rc = 0;
 
     pthread_mutex_lock(&s->uploads.lock);
-    u = strlen(id) == UPLOAD_ID_LEN ? find(s, id) : NULL;
-    if (!u || strcmp(u->repo, repo) != 0) {
-        rc = err_set(e, ERR_NOT_FOUND, "no such upload");
-    } else {
-        memcpy(info->id, u->id, sizeof(info->id));
-        info->offset = u->durable;
-        if (u->is_busy)
-            rc = err_set(e, ERR_BUSY, "another request uses this upload");
-    }
+    u = look_up(s, repo, id, info, e);
+    if (!u)
+        rc = -1;
+    else if (u->is_busy)
+        rc = err_set(e, ERR_BUSY, "another request uses this upload");
     if (rc == 0) {
         u->is_busy = true;
         rewind_to_durable(u);

@@ -66,7 +66,8 @@ def image(tmp_path_factory):
         if " rt" in line:
             berth("rm", "-f", line.split()[0])
     berth("rmi", "rt:1")
-    assert "berth" not in pathlib.Path("/proc/self/mountinfo").read_text()
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    assert "/var/lib/berth" not in mounts and "/run/berth" not in mounts
 
 
 @pytest.fixture
