@@ -103,6 +103,13 @@ def check(http, ledger):
         assert answer.status == 200 and answer.body in allowed, (repo, tag)
 
 
+def send_rest(http, where, data, offset):
+    """PATCH from offset on; with nothing left, an empty one."""
+    headers = {"Content-Range": f"{offset}-{len(data) - 1}"}
+    return http("PATCH", where, data[offset:],
+                headers if offset < len(data) else {})
+
+
 def resume(http, ledger):
     """Continue each interrupted upload; returns how many were finished."""
     finished = 0
@@ -119,10 +126,11 @@ def resume(http, ledger):
         last = int(status["range"].split("-")[1])
         offset = last + 1 if last or acknowledged else 0
         assert acknowledged <= offset <= len(data)
-        if offset < len(data):
-            answer = http("PATCH", where, data[offset:], {
-                "Content-Range": f"{offset}-{len(data) - 1}"})
-            assert answer.status == 202, answer
+        answer = send_rest(http, where, data, offset)
+        if answer.status == 416 and last == 0 and offset == 0:
+            # "0-0" is said of no byte and of one byte alike: it was one.
+            answer = send_rest(http, where, data, 1)
+        assert answer.status == 202, answer
         done = http("PUT", f"{where}?digest={sha256(data)}", b"")
         assert done.status == 201, done
         ledger.blobs[repo, sha256(data)] = data
