@@ -5,6 +5,11 @@
 #ifndef BERTH_CLIENT_CMD_H
 #define BERTH_CLIENT_CMD_H
 
+#include <stdbool.h>
+
+struct cli_verb;
+struct istore;
+
 int cmd_version(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_start(int argc, char **argv);
@@ -17,6 +22,13 @@ int cmd_wait(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 /* Containers here; a name that is none of them goes to berth-image. */
 int cmd_inspect(int argc, char **argv);
+
+/*
+ * What most verbs begin with: parse, open the store.  True to go on (the
+ * caller closes *s), else *status is what the program returns.
+ */
+bool cmd_begin(const struct cli_verb *v, int argc, char **argv, char ***args,
+               int *n, struct istore **s, int *status);
 
 /*
  * Execute a verb of berth-image, found beside this program in a build tree,

@@ -1,7 +1,4 @@
-/*
- * berth run, and start of what was run before: image and flags become a
- * record, the monitor does the rest.
- */
+/* berth run: image and flags become a record, the monitor does the rest. */
 #include "client/cmd.h"
 
 #include <errno.h>
@@ -9,28 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "client/cli.h"
 #include "client/image/store.h"
-#include "client/runtime/caps.h"
+#include "client/run_record.h"
 #include "client/runtime/container.h"
 #include "client/runtime/monitor.h"
-#include "client/runtime/start.h"
 
-static struct {
-    bool detach, interactive, tty, rm, read_only, init;
-    const char *name, *cwd, *user, *hostname, *entrypoint, *cpus, *cpuset,
-        *network, *stop_signal, *pull, *platform, *cidfile, *swap;
-    struct cli_list env, env_file, groups, volumes, tmpfs, cap_add, cap_drop,
-        security, ulimits, labels;
-    uint64_t memory, shares, pids, stop_timeout;
-} o = {.network = "none", .pull = "missing", .stop_timeout = 10};
+static struct run_options o = {
+    .network = "none", .pull = "missing", .stop_timeout = 10};
 
 static const struct cli_flag flags[] = {
     {"cap-add", 0, CLI_LIST, &o.cap_add, "CAP", "Add a capability"},
@@ -80,302 +68,6 @@ static const struct cli_verb verb = {
     1,
     -1,
     true};
-
-/* ---- environment -------------------------------------------------------- */
-
-/* Set "K=V", or "K" from our own environment, in an array of "K=V". */
-static void env_set(json_t *env, const char *kv)
-{
-    char from_host[8192];
-    const char *eq = strchr(kv, '=');
-    size_t n = eq != NULL ? (size_t)(eq - kv) + 1 : strlen(kv) + 1;
-    if (eq == NULL) {
-        const char *v = getenv(kv);
-        if (v == NULL)
-            return;
-        (void)snprintf(from_host, sizeof(from_host), "%s=%s", kv, v);
-        kv = from_host;
-    }
-    for (size_t i = 0; i < json_array_size(env); i++) {
-        if (strncmp(json_string_value(json_array_get(env, i)), kv, n) == 0) {
-            (void)json_array_set_new(env, i, json_string(kv));
-            return;
-        }
-    }
-    (void)json_array_append_new(env, json_string(kv));
-}
-
-static int env_from_file(json_t *env, const char *path, struct err *e)
-{
-    char *text = NULL, *save = NULL;
-    size_t n;
-    if (io_read_file(AT_FDCWD, path, 1 << 20, &text, &n, e) != 0)
-        return err_prefix(e, "--env-file");
-    for (char *l = strtok_r(text, "\n", &save); l != NULL;
-         l = strtok_r(NULL, "\n", &save)) {
-        l += strspn(l, " \t");
-        if (*l != '#' && *l != '\0')
-            env_set(env, l);
-    }
-    free(text);
-    return 0;
-}
-
-static json_t *make_env(const json_t *config, const char *hostname,
-                        struct err *e)
-{
-    char text[300];
-    size_t i;
-    json_t *v, *env = json_array();
-    env_set(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
-                 "/sbin:/bin");
-    (void)snprintf(text, sizeof(text), "HOSTNAME=%s", hostname);
-    env_set(env, text);
-    if (o.tty)
-        env_set(env, "TERM=xterm");
-    json_array_foreach (json_object_get(config, "Env"), i, v) {
-        if (json_is_string(v) && strchr(json_string_value(v), '=') != NULL)
-            env_set(env, json_string_value(v));
-    }
-    for (i = 0; i < o.env_file.n; i++) {
-        if (env_from_file(env, o.env_file.v[i], e) != 0) {
-            json_decref(env);
-            return NULL;
-        }
-    }
-    for (i = 0; i < o.env.n; i++)
-        env_set(env, o.env.v[i]);
-    return env;
-}
-
-/* ---- the rest of the record --------------------------------------------- */
-
-static json_t *make_argv(const json_t *config, char **args, int n)
-{
-    json_t *argv = json_array(), *entry = json_object_get(config, "Entrypoint");
-    if (o.entrypoint != NULL && o.entrypoint[0] != '\0')
-        (void)json_array_append_new(argv, json_string(o.entrypoint));
-    else if (o.entrypoint == NULL && json_is_array(entry))
-        (void)json_array_extend(argv, entry);
-    for (int i = 0; i < n; i++)
-        (void)json_array_append_new(argv, json_string(args[i]));
-    if (n == 0 && o.entrypoint == NULL) {
-        json_t *cmd = json_object_get(config, "Cmd");
-        if (json_is_array(cmd))
-            (void)json_array_extend(argv, cmd);
-    }
-    return argv;
-}
-
-static json_t *list_json(const struct cli_list *l)
-{
-    json_t *a = json_array();
-    for (size_t i = 0; i < l->n; i++)
-        (void)json_array_append_new(a, json_string(l->v[i]));
-    return a;
-}
-
-static int make_caps(uint64_t *caps, struct err *e)
-{
-    uint64_t bits;
-    *caps = caps_default();
-    for (size_t i = 0; i < o.cap_drop.n; i++) {
-        if (caps_parse(o.cap_drop.v[i], &bits, e) != 0)
-            return -1;
-        *caps &= ~bits;
-    }
-    for (size_t i = 0; i < o.cap_add.n; i++) {
-        if (caps_parse(o.cap_add.v[i], &bits, e) != 0)
-            return -1;
-        *caps |= bits;
-    }
-    return 0;
-}
-
-static int add_volume(json_t *mounts, const char *text, struct err *e)
-{
-    char src[PATH_MAX], dst[PATH_MAX], opt[16] = "";
-    if (sscanf(text, "%4095[^:]:%4095[^:]:%15s", src, dst, opt) < 2 ||
-        src[0] != '/' || dst[0] != '/' ||
-        (opt[0] != '\0' && strcmp(opt, "ro") != 0 && strcmp(opt, "rw") != 0))
-        return err_set(e, ERR_INVALID,
-                       "-v %s: want /SOURCE:/TARGET[:ro], absolute paths",
-                       text);
-    /* As docker: a source that is absent becomes a folder. */
-    if (access(src, F_OK) != 0 && io_mkdir_all(src, 0755, e) != 0)
-        return -1;
-    return json_array_append_new(
-        mounts, json_pack("{s:i,s:s,s:s,s:b}", "kind", RT_BIND, "source", src,
-                          "target", dst, "ro", strcmp(opt, "ro") == 0));
-}
-
-static bool is_target(const json_t *mounts, const char *path)
-{
-    for (size_t i = 0; i < json_array_size(mounts); i++) {
-        const char *t = json_member_string(json_array_get(mounts, i), "target");
-        if (t != NULL && strcmp(t, path) == 0)
-            return true;
-    }
-    return false;
-}
-
-static json_t *make_mounts(const json_t *config, const char *dir, struct err *e)
-{
-    json_t *m = json_array(), *v;
-    const char *path;
-    size_t n = 0;
-    for (size_t i = 0; i < o.volumes.n; i++) {
-        if (add_volume(m, o.volumes.v[i], e) != 0)
-            return NULL;
-    }
-    for (size_t i = 0; i < o.tmpfs.n; i++) {
-        char dst[PATH_MAX], opts[200] = "";
-        if (sscanf(o.tmpfs.v[i], "%4095[^:]:%199s", dst, opts) < 1 ||
-            dst[0] != '/') {
-            (void)err_set(e, ERR_INVALID, "--tmpfs %s: want an absolute path",
-                          o.tmpfs.v[i]);
-            return NULL;
-        }
-        (void)json_array_append_new(m,
-                                    json_pack("{s:i,s:s,s:s}", "kind", RT_TMPFS,
-                                              "target", dst, "options", opts));
-    }
-    json_object_foreach (json_object_get(config, "Volumes"), path, v) {
-        char src[PATH_MAX];
-        (void)snprintf(src, sizeof(src), "%.4000s/volumes/%zu", dir, n);
-        if (path[0] != '/' || is_target(m, path))
-            continue;
-        n++;
-        (void)json_array_append_new(m, json_pack("{s:i,s:s,s:s}", "kind",
-                                                 RT_VOLUME, "source", src,
-                                                 "target", path));
-    }
-    return m;
-}
-
-static json_t *make_rlimits(struct err *e)
-{
-    static const struct {
-        const char *name;
-        int resource;
-    } names[] = {{"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC},
-                 {"core", RLIMIT_CORE},     {"memlock", RLIMIT_MEMLOCK},
-                 {"stack", RLIMIT_STACK},   {"fsize", RLIMIT_FSIZE},
-                 {"cpu", RLIMIT_CPU},       {"as", RLIMIT_AS},
-                 {"data", RLIMIT_DATA},     {"msgqueue", RLIMIT_MSGQUEUE}};
-    json_t *a = json_array();
-    for (size_t i = 0; i < o.ulimits.n; i++) {
-        char name[32];
-        unsigned long long soft, hard;
-        int got =
-            sscanf(o.ulimits.v[i], "%31[a-z]=%llu:%llu", name, &soft, &hard);
-        size_t k = 0;
-        while (got >= 2 && k < array_len(names) &&
-               strcmp(name, names[k].name) != 0)
-            k++;
-        if (got < 2 || k == array_len(names)) {
-            (void)err_set(e, ERR_INVALID, "invalid --ulimit: %s",
-                          o.ulimits.v[i]);
-            json_decref(a);
-            return NULL;
-        }
-        (void)json_array_append_new(
-            a, json_pack("{s:i,s:I,s:I}", "resource", names[k].resource, "soft",
-                         (json_int_t)soft, "hard",
-                         (json_int_t)(got == 3 ? hard : soft)));
-    }
-    return a;
-}
-
-/* "1.5" -> 1500 */
-static int parse_cpus(uint64_t *milli, struct err *e)
-{
-    unsigned whole = 0, part = 0;
-    char digits[4] = "000", tail = 0;
-    *milli = 0;
-    if (o.cpus == NULL)
-        return 0;
-    const char *dot = strchr(o.cpus, '.');
-    int got = dot == o.cpus ? 1 : sscanf(o.cpus, "%4u", &whole);
-    for (size_t i = 0; dot != NULL && i < 3 && dot[i + 1] != '\0'; i++)
-        digits[i] = dot[i + 1];
-    if (got != 1 || sscanf(digits, "%3u%c", &part, &tail) != 1 ||
-        whole * 1000 + part < 10)
-        return err_set(e, ERR_INVALID, "invalid --cpus: %s (from 0.01)",
-                       o.cpus);
-    *milli = whole * 1000 + part;
-    return 0;
-}
-
-static json_t *make_limits(struct err *e)
-{
-    uint64_t milli, swap = 0;
-    bool is_free = o.swap != NULL && strcmp(o.swap, "-1") == 0;
-    if (parse_cpus(&milli, e) != 0)
-        return NULL;
-    if (o.swap != NULL && !is_free &&
-        (!cli_parse_size(o.swap, &swap) || swap < o.memory)) {
-        (void)err_set(e, ERR_INVALID,
-                      "--memory-swap %s: want at least the memory limit",
-                      o.swap);
-        return NULL;
-    }
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:s*}", "memory",
-                     (json_int_t)o.memory, "memory_swap",
-                     is_free ? (json_int_t)-1 : (json_int_t)swap, "cpu_milli",
-                     (json_int_t)milli, "cpu_shares", (json_int_t)o.shares,
-                     "pids", (json_int_t)o.pids, "cpuset", o.cpuset);
-}
-
-static const char *or_config(const char *flag, const json_t *config,
-                             const char *key, const char *other)
-{
-    const char *v = flag != NULL ? flag : json_member_string(config, key);
-    return v != NULL && v[0] != '\0' ? v : other;
-}
-
-static json_t *make_record(const json_t *config, const char *id,
-                           const char *dir, char **args, int n, struct err *e)
-{
-    uint64_t caps;
-    char host[65];
-    (void)snprintf(host, sizeof(host), "%.64s",
-                   o.hostname != NULL ? o.hostname : "");
-    if (o.hostname == NULL)
-        (void)snprintf(host, sizeof(host), "%.12s", id);
-    json_t *argv = make_argv(config, args, n);
-    if (json_array_size(argv) == 0) {
-        (void)err_set(e, ERR_INVALID,
-                      "no command given, and the image has "
-                      "none");
-        return NULL;
-    }
-    json_t *env = make_env(config, host, e);
-    json_t *mounts = env ? make_mounts(config, dir, e) : NULL;
-    json_t *rlimits = mounts ? make_rlimits(e) : NULL;
-    json_t *limits = rlimits ? make_limits(e) : NULL;
-    if (limits == NULL || make_caps(&caps, e) != 0)
-        return NULL;
-    const char *sig = or_config(o.stop_signal, config, "StopSignal", "SIGTERM");
-    if (ct_signal(sig) < 0) {
-        (void)err_set(e, ERR_INVALID, "unknown signal: %s", sig);
-        return NULL;
-    }
-    return json_pack(
-        "{s:s,s:s,s:I,s:o,s:o,s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:I,s:b,s:b,s:b,s:b,"
-        "s:b,s:b,s:b,s:s,s:I,s:o}",
-        "id", id, "name", o.name, "created", (json_int_t)clock_wall_s(), "argv",
-        argv, "env", env, "cwd", or_config(o.cwd, config, "WorkingDir", "/"),
-        "user", or_config(o.user, config, "User", ""), "groups",
-        list_json(&o.groups), "hostname", host, "mounts", mounts, "rlimits",
-        rlimits, "limits", limits, "caps", (json_int_t)caps, "tty", o.tty,
-        "stdin", o.interactive, "read_only", o.read_only, "host_network",
-        strcmp(o.network, "host") == 0, "init", o.init, "no_new_privs",
-        o.security.n > 0, "rm", o.rm, "stop_signal", sig, "stop_timeout",
-        (json_int_t)o.stop_timeout, "labels", list_json(&o.labels));
-}
-
-/* ---- steps of run ------------------------------------------------------- */
 
 static int check_flags(struct err *e)
 {
@@ -510,8 +202,8 @@ static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
     json_t *config = istore_config(s, &img, e);
     json_t *record = NULL;
     if (config != NULL)
-        record = make_record(json_object_get(config, "config"), id, dir,
-                             args + 1, n - 1, e);
+        record = run_record(&o, json_object_get(config, "config"), id, dir,
+                            args + 1, n - 1, e);
     int rc = -1;
     if (record != NULL && istore_container_create(s, id, &img, record, e) == 0)
         rc = fill_folder(dir, record, e);
@@ -567,67 +259,6 @@ int cmd_run(int argc, char **argv)
     if (check_flags(&e) != 0 || istore_open(NULL, &s, &e) != 0)
         return cli_fail(125, &e);
     int status = run(s, args, n);
-    istore_close(s);
-    return status;
-}
-
-/* Start a container again; is_attached: show its output. */
-static int start_again(struct istore *s, const char *name, bool is_attached,
-                       bool is_interactive)
-{
-    struct err e;
-    struct mon_client c;
-    struct ct_state st;
-    char id[ISTORE_HEX];
-
-    if (ct_find(s, name, id, &e) != 0)
-        return cli_fail(1, &e);
-    ct_state(s, id, &st);
-    if (st.status == CT_RUNNING) {
-        printf("%s\n", name);
-        return 0;
-    }
-    json_t *record = istore_container_read(s, id, &e);
-    if (record == NULL)
-        return cli_fail(1, &e);
-    bool is_tty = json_is_true(json_object_get(record, "tty"));
-    bool is_removed = json_is_true(json_object_get(record, "rm"));
-    json_decref(record);
-    if (mon_start(s, id, !is_attached, is_removed, &c, &e) != 0)
-        return cli_fail(1, &e);
-    int status = mon_await_start(&c);
-    if (status != 0)
-        return status;
-    if (is_attached)
-        return mon_attach(&c, is_interactive, is_tty);
-    printf("%s\n", name);
-    return 0;
-}
-
-int cmd_start(int argc, char **argv)
-{
-    static bool attach, interactive;
-    static const struct cli_flag f[] = {
-        {"attach", 'a', CLI_BOOL, &attach, NULL, "Show its output"},
-        {"interactive", 'i', CLI_BOOL, &interactive, NULL, "Give it stdin"}};
-    const struct cli_verb v = {"start",
-                               "[OPTIONS] CONTAINER",
-                               "Start a container that has ended.",
-                               f,
-                               array_len(f),
-                               1,
-                               1,
-                               false};
-    struct err e;
-    struct istore *s;
-    char **args;
-    int n;
-    enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
-    if (r != CLI_OK)
-        return r == CLI_HELP ? 0 : cli_fail(1, &e);
-    if (istore_open(NULL, &s, &e) != 0)
-        return cli_fail(1, &e);
-    int status = start_again(s, args[0], attach || interactive, interactive);
     istore_close(s);
     return status;
 }

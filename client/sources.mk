@@ -3,9 +3,14 @@
 CLIENT_SRC := \
 	client/cli.c \
 	client/cmd_container.c \
+	client/cmd_exec.c \
 	client/cmd_image.c \
+	client/cmd_inspect.c \
 	client/cmd_logs.c \
+	client/cmd_ps.c \
 	client/cmd_run.c \
+	client/cmd_start.c \
+	client/run_record.c \
 	client/runtime/attach.c \
 	client/runtime/caps.c \
 	client/runtime/cgroup.c \
@@ -14,6 +19,9 @@ CLIENT_SRC := \
 	client/runtime/log.c \
 	client/runtime/monitor.c \
 	client/runtime/rootfs.c \
+	client/runtime/rootfs_dev.c \
+	client/runtime/rootfs_mount.c \
+	client/runtime/rootfs_user.c \
 	client/runtime/seccomp.c \
 	client/runtime/start.c \
 	client/runtime/user.c \

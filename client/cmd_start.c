@@ -1,0 +1,71 @@
+/* berth start: run again what has ended. */
+#include "client/cmd.h"
+
+#include <stdio.h>
+
+#include "base/json.h"
+#include "client/cli.h"
+#include "client/image/store.h"
+#include "client/runtime/container.h"
+#include "client/runtime/monitor.h"
+
+/* Start a container again; is_attached: show its output. */
+static int start_again(struct istore *s, const char *name, bool is_attached,
+                       bool is_interactive)
+{
+    struct err e;
+    struct mon_client c;
+    struct ct_state st;
+    char id[ISTORE_HEX];
+
+    if (ct_find(s, name, id, &e) != 0)
+        return cli_fail(1, &e);
+    ct_state(s, id, &st);
+    if (st.status == CT_RUNNING) {
+        printf("%s\n", name);
+        return 0;
+    }
+    json_t *record = istore_container_read(s, id, &e);
+    if (record == NULL)
+        return cli_fail(1, &e);
+    bool is_tty = json_is_true(json_object_get(record, "tty"));
+    bool is_removed = json_is_true(json_object_get(record, "rm"));
+    json_decref(record);
+    if (mon_start(s, id, !is_attached, is_removed, &c, &e) != 0)
+        return cli_fail(1, &e);
+    int status = mon_await_start(&c);
+    if (status != 0)
+        return status;
+    if (is_attached)
+        return mon_attach(&c, is_interactive, is_tty);
+    printf("%s\n", name);
+    return 0;
+}
+
+int cmd_start(int argc, char **argv)
+{
+    static bool attach, interactive;
+    static const struct cli_flag f[] = {
+        {"attach", 'a', CLI_BOOL, &attach, NULL, "Show its output"},
+        {"interactive", 'i', CLI_BOOL, &interactive, NULL, "Give it stdin"}};
+    const struct cli_verb v = {"start",
+                               "[OPTIONS] CONTAINER",
+                               "Start a container that has ended.",
+                               f,
+                               array_len(f),
+                               1,
+                               1,
+                               false};
+    struct err e;
+    struct istore *s;
+    char **args;
+    int n;
+    enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
+    if (r != CLI_OK)
+        return r == CLI_HELP ? 0 : cli_fail(1, &e);
+    if (istore_open(NULL, &s, &e) != 0)
+        return cli_fail(1, &e);
+    int status = start_again(s, args[0], attach || interactive, interactive);
+    istore_close(s);
+    return status;
+}
