@@ -26,10 +26,12 @@ check: all units
 unit: units
 	$(TEST_PYTHON) tests/run $(VARIANT) $(OUT) $(UNIT_BIN)
 
-# long: what is too slow for every run, with many rounds.
+# long: what is too slow for every run: many rounds, and both commands of the
+# README in a Debian tree that holds nothing but this repository.
 long: all units
 	BERTH_LONG=1 $(TEST_PYTHON) tests/run $(VARIANT) $(OUT) $(UNIT_BIN) \
 		-- $(PYTEST_ALL)
+	tests/fresh/run sh -c 'sh deploy/demo.sh && sh tests/check.sh'
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 
@@ -73,7 +75,7 @@ help:
 	@echo 'make              build berthd (VARIANT=release, asan, tsan, cov)'
 	@echo 'make check        build and run the tests of VARIANT'
 	@echo 'make unit         build and run only the unit tests'
-	@echo 'make long         the tests with many rounds and huge layers'
+	@echo 'make long         the tests with many rounds, huge layers, a fresh Debian'
 	@echo 'make fuzz         fuzz the HTTP parsers (FUZZ_S=60, needs clang-14)'
 	@echo 'make lint         clang-format and cppcheck'
 	@echo 'make format       lay the sources out'
