@@ -155,22 +155,6 @@ static int run_child(struct istore_scratch *sc, int blob,
     return r->rc;
 }
 
-/* The upper's root stands for the lower one: it takes over what that has. */
-static int inherit_root(struct istore *s, const char *top, int fs,
-                        struct err *e)
-{
-    char path[PATH_MAX];
-    struct stat st;
-    if (istore_layer_path(s, top, path, e) != 0)
-        return -1;
-    if (stat(path, &st) != 0)
-        return err_sys(e, errno, "layer %.12s", top);
-    if (fchown(fs, st.st_uid, st.st_gid) != 0 ||
-        fchmod(fs, st.st_mode & 07777) != 0)
-        return err_sys(e, errno, "chown the layer's root");
-    return 0;
-}
-
 static int make_folders(int dir, const char *folder, struct err *e)
 {
     char rel[ISTORE_FILE_MAX];
@@ -211,6 +195,7 @@ int layer_add(struct istore_scratch *sc, int blob,
 {
     struct report r = {.rc = -1};
     char folder[24] = "l-", name[17];
+    struct istore *s = istore_scratch_store(sc);
     int dir = istore_scratch_dirfd(sc);
     if (geteuid() != 0)
         return err_set(e, ERR_DENIED,
@@ -221,11 +206,15 @@ int layer_add(struct istore_scratch *sc, int blob,
     if (fs < 0)
         return -1;
     if (n_lower > 0 &&
-        inherit_root(istore_scratch_store(sc), lower[n_lower - 1], fs, e) != 0)
+        istore_root_inherit(s, lower[n_lower - 1], fs, false, e) != 0)
         return -1;
     if (lseek(blob, 0, SEEK_SET) != 0)
         return err_sys(e, errno, "rewind the layer");
     if (run_child(sc, blob, lower, n_lower, folder, &r, e) != 0)
+        return -1;
+    /* What the layer does not speak of stays as it was, times included. */
+    if (n_lower > 0 && !r.unpacked.has_root &&
+        istore_root_inherit(s, lower[n_lower - 1], fs, true, e) != 0)
         return -1;
     if (diff_id != NULL && strcmp(diff_id, r.diff_id) != 0)
         return err_set(e, ERR_DIGEST,

@@ -21,24 +21,76 @@ static int container_path(const char *id, const char *file,
     return 0;
 }
 
-/* The folders and the record, all under one hold of the lock. */
-static int make_all(struct istore *s, const char *id, const json_t *record,
-                    struct err *e)
+int istore_root_inherit(struct istore *s, const char *chain, int fd,
+                        bool with_times, struct err *e)
 {
-    static const char *const folders[] = {"", "/upper", "/work"};
+    char path[PATH_MAX];
+    struct stat st;
+    if (istore_layer_path(s, chain, path, e) != 0)
+        return -1;
+    if (stat(path, &st) != 0)
+        return err_sys(e, errno, "layer %.12s", chain);
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    /* chown clears setgid, so that the mode comes after it. */
+    if (fchown(fd, st.st_uid, st.st_gid) != 0 ||
+        fchmod(fd, st.st_mode & 07777) != 0 ||
+        (with_times && futimens(fd, times) != 0))
+        return err_sys(e, errno, "take over the root of layer %.12s", chain);
+    return 0;
+}
+
+/* upper is the root folder that the container sees: it hides that of the
+ * layers, owner, mode and times included. */
+static int make_upper(struct istore *s, const char *rel,
+                      const struct istore_image *img, struct err *e)
+{
+    scoped_fd fd =
+        openat(s->dir, rel, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return err_sys(e, errno, "open %s/%s", s->path, rel);
+    if (img->n_layers > 0)
+        return istore_root_inherit(s, img->layers[img->n_layers - 1], fd, true,
+                                   e);
+    if (fchmod(fd, 0755) != 0)
+        return err_sys(e, errno, "chmod %s/%s", s->path, rel);
+    return 0;
+}
+
+static int fill_folder(struct istore *s, const char *id,
+                       const struct istore_image *img, const json_t *record,
+                       struct err *e)
+{
+    static const char *const folders[] = {"/upper", "/work"};
     char rel[ISTORE_FILE_MAX];
     for (size_t i = 0; i < array_len(folders); i++) {
-        /* upper is the root folder that the container sees. */
-        mode_t mode = i == 1 ? 0755 : 0700;
         if (container_path(id, folders[i], rel, e) != 0)
             return -1;
-        if (mkdirat(s->dir, rel, mode) != 0)
-            return errno == EEXIST
-                       ? err_set(e, ERR_EXISTS, "container %.12s exists", id)
-                       : err_sys(e, errno, "make %s/%s", s->path, rel);
+        if (mkdirat(s->dir, rel, 0700) != 0)
+            return err_sys(e, errno, "make %s/%s", s->path, rel);
+        if (i == 0 && make_upper(s, rel, img, e) != 0)
+            return -1;
     }
     (void)container_path(id, "/record.json", rel, e);
     return istore_write_json(s->dir, rel, record, e);
+}
+
+/* The folders and the record, all under one hold of the lock. */
+static int make_all(struct istore *s, const char *id,
+                    const struct istore_image *img, const json_t *record,
+                    struct err *e)
+{
+    char rel[ISTORE_FILE_MAX];
+    if (container_path(id, "", rel, e) != 0)
+        return -1;
+    if (mkdirat(s->dir, rel, 0700) != 0)
+        return errno == EEXIST
+                   ? err_set(e, ERR_EXISTS, "container %.12s exists", id)
+                   : err_sys(e, errno, "make %s/%s", s->path, rel);
+    int rc = fill_folder(s, id, img, record, e);
+    /* Without a record it would be listed until the next sweep. */
+    if (rc != 0)
+        istore_remove_tree(s->dir, rel);
+    return rc;
 }
 
 int istore_container_create(struct istore *s, const char *id,
@@ -51,7 +103,7 @@ int istore_container_create(struct istore *s, const char *id,
     scoped_fd held = istore_lock_shared(s, e);
     if (held < 0 || istore_image_check(s, img, e) != 0)
         return -1;
-    return make_all(s, id, record, e);
+    return make_all(s, id, img, record, e);
 }
 
 json_t *istore_container_read(struct istore *s, const char *id, struct err *e)

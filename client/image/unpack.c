@@ -515,6 +515,7 @@ static int put_entry(struct unpack *u, struct archive *a,
         if (archive_entry_filetype(entry) != S_IFDIR ||
             archive_entry_hardlink(entry) != NULL)
             return bad_name(text, "the root must be a folder", e);
+        u->result.has_root = true;
         return put_dir(u, u->root, "", "", entry, e);
     }
     if (strncmp(name.leaf, WH, sizeof(WH) - 1) == 0)

@@ -27,6 +27,7 @@ struct unpack_result {
     uint64_t bytes; /* of regular files */
     uint64_t entries;
     uint64_t skipped; /* rule 4 */
+    bool has_root;    /* there was an entry for the root itself */
 };
 
 /*
