@@ -85,6 +85,7 @@ const char *err_name(enum err_code code)
         [ERR_READ_ONLY] = "read-only",
         [ERR_MISSING] = "missing reference",
         [ERR_CANCELLED] = "cancelled",
+        [ERR_CONDITION] = "condition not met",
         [ERR_PROTOCOL] = "protocol error",
         [ERR_UNSUPPORTED] = "unsupported",
         [ERR_INTERNAL] = "internal",

@@ -28,6 +28,7 @@ enum err_code {
     ERR_READ_ONLY, /* storage takes no writes (fault or --read-only) */
     ERR_MISSING,   /* something this object refers to is not there */
     ERR_CANCELLED, /* the caller went away or the program is stopping */
+    ERR_CONDITION, /* what the caller made it depend on does not hold */
     ERR_PROTOCOL,  /* the peer broke the protocol */
     ERR_UNSUPPORTED,
     ERR_INTERNAL,

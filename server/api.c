@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/etag.h"
 #include "server/req.h"
 
 /* ---- steps -----------------------------------------------------------------
@@ -167,6 +168,36 @@ int req_digest(struct req *r, enum oci_code unsupported_code)
         reply_error(r, OCI_DIGEST_INVALID, "the digest is malformed");
         return -1;
     }
+}
+
+int req_condition(struct req *r, struct store_condition *when)
+{
+    if (etag_read_condition(r->x, when, &r->e) == 0)
+        return 0;
+    reply_error(r, OCI_MANIFEST_INVALID, "%s", r->e.msg);
+    return -1;
+}
+
+bool is_condition_answered(struct req *r, const struct digest *d,
+                           const char *cache)
+{
+    char text[DIGEST_TEXT_MAX];
+
+    if (http_header(r->x, "If-Match").p) {
+        if (etag_is_listed(r->x, "If-Match", d, false))
+            return false;
+        reply_error_as(r, 412, OCI_DENIED, NULL,
+                       "If-Match names another version");
+        return true;
+    }
+    if (!etag_is_listed(r->x, "If-None-Match", d, true))
+        return false;
+    set_digest(r, d);
+    http_setf(r->x, "ETag", "\"%s\"", digest_format(d, text));
+    if (cache)
+        http_set(r->x, "Cache-Control", cache);
+    http_reply(r->x, 304, NULL, 0);
+    return true;
 }
 
 void set_location(struct req *r, const char *what, const char *last)

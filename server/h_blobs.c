@@ -2,13 +2,21 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/io.h"
+#include "server/etag.h"
 #include "server/range.h"
 #include "server/req.h"
+
+/* The bytes of a digest never change. */
+#define CACHE "max-age=31536000"
 
 struct blob_get {
     int64_t size;
     int fd;
     bool due_soon;
+    struct range *ranges; /* RANGE_MAX of them when a range is asked for */
+    size_t range_count;
+    char boundary[33];
 };
 
 static void find_blob(struct req *r, struct store_reader *reader)
@@ -29,61 +37,91 @@ static void set_blob_headers(struct req *r)
     set_digest(r, &r->digest);
     http_setf(r->x, "ETag", "\"%s\"", digest_format(&r->digest, text));
     http_set(r->x, "Accept-Ranges", "bytes");
-    http_set(r->x, "Cache-Control", "max-age=31536000");
+    http_set(r->x, "Cache-Control", CACHE);
 }
 
-/* Does the header hold this blob's entity tag, or "*"? */
-static bool etag_matches(struct req *r, const char *header)
-{
-    char text[DIGEST_TEXT_MAX], tag[DIGEST_TEXT_MAX + 2];
-    struct slice value = http_header(r->x, header);
-
-    digest_format(&r->digest, text);
-    snprintf(tag, sizeof(tag), "\"%s\"", text);
-    return slice_is(value, tag) || slice_is(value, "*");
-}
-
-static void send_range(struct req *r, int64_t first, int64_t last)
+static void send_range(struct req *r, const struct range *range)
 {
     struct blob_get *get = r->state;
 
-    set_blob_headers(r);
     http_set(r->x, "Content-Type", "application/octet-stream");
-    http_setf(r->x, "Content-Range", "bytes %lld-%lld/%lld", (long long)first,
-              (long long)last, (long long)get->size);
-    http_reply_file(r->x, 206, get->fd, (uint64_t)first,
-                    (uint64_t)(last - first + 1));
+    http_setf(r->x, "Content-Range", "bytes %lld-%lld/%lld",
+              (long long)range->first, (long long)range->last,
+              (long long)get->size);
+    http_reply_file(r->x, 206, get->fd, (uint64_t)range->first,
+                    (uint64_t)(range->last - range->first + 1));
+}
+
+/* Part i of multipart/byteranges; the one behind the last is the end. */
+static void make_part(void *arg, size_t i, struct http_piece *out)
+{
+    struct blob_get *get = arg;
+    const struct range *range = &get->ranges[i];
+    int n;
+
+    if (i == get->range_count) {
+        n = snprintf(out->text, sizeof(out->text), "\r\n--%s--\r\n",
+                     get->boundary);
+    } else {
+        n = snprintf(out->text, sizeof(out->text),
+                     "%s--%s\r\nContent-Type: application/octet-stream\r\n"
+                     "Content-Range: bytes %lld-%lld/%lld\r\n\r\n",
+                     i ? "\r\n" : "", get->boundary, (long long)range->first,
+                     (long long)range->last, (long long)get->size);
+        out->off = (uint64_t)range->first;
+        out->len = (uint64_t)(range->last - range->first + 1);
+    }
+    out->text_len = (size_t)n;
+}
+
+static void send_parts(struct req *r)
+{
+    struct blob_get *get = r->state;
+    unsigned char raw[16];
+
+    /* Random, so that no blob can hold the boundary on purpose. */
+    io_random(raw, sizeof(raw));
+    num_hex(raw, sizeof(raw), get->boundary);
+    http_setf(r->x, "Content-Type", "multipart/byteranges; boundary=%s",
+              get->boundary);
+    http_reply_pieces(r->x, 206, get->fd, make_part, get, get->range_count + 1);
+}
+
+/* The ranges asked for; none on HEAD, nor when If-Range names another one. */
+static enum range_result read_ranges(struct req *r)
+{
+    struct blob_get *get = r->state;
+    struct slice header = http_header(r->x, "Range");
+
+    if (!header.p || http_method(r->x) == HTTP_HEAD ||
+        !etag_allows_range(r->x, &r->digest))
+        return RANGE_NONE;
+    return range_parse(header, get->size, get->ranges, &get->range_count);
 }
 
 static void send_blob(struct req *r)
 {
     struct blob_get *get = r->state;
-    struct slice range = http_header(r->x, "Range");
-    int64_t first, last;
+    enum range_result ranges;
 
-    if (etag_matches(r, "If-None-Match")) {
+    if (is_condition_answered(r, &r->digest, CACHE)) {
         if (get->fd >= 0)
             close(get->fd);
-        set_blob_headers(r);
-        http_reply(r->x, 304, NULL, 0);
         return;
     }
-    /* Range means nothing on HEAD, nor when If-Range names another entity. */
-    if (http_method(r->x) == HTTP_HEAD ||
-        (http_header(r->x, "If-Range").p && !etag_matches(r, "If-Range")))
-        range = (struct slice){NULL, 0};
-    switch (range_parse(range, get->size, &first, &last)) {
-    case RANGE_ONE:
-        send_range(r, first, last);
-        return;
-    case RANGE_UNSATISFIABLE:
+    ranges = read_ranges(r);
+    if (ranges == RANGE_UNSATISFIABLE) {
         close(get->fd);
         http_setf(r->x, "Content-Range", "bytes */%lld", (long long)get->size);
         reply_error(r, OCI_RANGE_INVALID, "the range is outside of the blob");
         return;
-    case RANGE_NONE:
-    default:
-        set_blob_headers(r);
+    }
+    set_blob_headers(r);
+    if (ranges == RANGE_SOME && get->range_count > 1) {
+        send_parts(r);
+    } else if (ranges == RANGE_SOME) {
+        send_range(r, &get->ranges[0]);
+    } else {
         http_set(r->x, "Content-Type", "application/octet-stream");
         http_reply_file(r->x, 200, get->fd, 0, (uint64_t)get->size);
     }
@@ -131,6 +169,8 @@ static void after_delete(struct req *r)
         reply_error(r, OCI_BLOB_UNKNOWN, "the blob is not in the repository");
     } else if (r->e.code == ERR_BUSY) {
         reply_error(r, OCI_UNSUPPORTED, "the blob is in use: %s", r->e.msg);
+    } else if (r->e.code == ERR_CONDITION) {
+        reply_error_as(r, 412, OCI_DENIED, NULL, r->e.msg);
     } else {
         reply_failure(r, &r->e);
     }
@@ -138,6 +178,8 @@ static void after_delete(struct req *r)
 
 void h_blob(struct req *r)
 {
+    struct blob_get *get;
+
     if (req_digest(r, OCI_BLOB_UNKNOWN) < 0)
         return;
     if (http_method(r->x) == HTTP_DELETE) {
@@ -145,12 +187,18 @@ void h_blob(struct req *r)
         r->write.del.what = DELETE_BLOB;
         snprintf(r->write.del.repo, sizeof(r->write.del.repo), "%s", r->name);
         r->write.del.digest = r->digest;
-        req_write(r, after_delete);
+        if (req_condition(r, &r->write.del.when) == 0)
+            req_write(r, after_delete);
         return;
     }
-    r->state = req_alloc(r, sizeof(struct blob_get));
-    if (!r->state)
+    get = r->state = req_alloc(r, sizeof(*get));
+    if (!get)
         return;
-    ((struct blob_get *)r->state)->fd = -1;
+    get->fd = -1;
+    if (http_header(r->x, "Range").p) {
+        get->ranges = req_alloc(r, RANGE_MAX * sizeof(*get->ranges));
+        if (!get->ranges)
+            return;
+    }
     req_work(r, WORK_READ, find_blob, after_find);
 }

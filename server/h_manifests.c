@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/etag.h"
 #include "server/req.h"
 
 /* ---- GET and HEAD ----------------------------------------------------------
@@ -31,7 +32,7 @@ static void read_manifest(struct req *r, struct store_reader *reader)
 static void after_read(struct req *r)
 {
     struct manifest_get *get = r->state;
-    char text[DIGEST_TEXT_MAX], tag[DIGEST_TEXT_MAX + 2];
+    char text[DIGEST_TEXT_MAX];
 
     if (r->rc < 0) {
         if (r->e.code != ERR_NOT_FOUND)
@@ -42,15 +43,12 @@ static void after_read(struct req *r)
             reply_error(r, OCI_NAME_UNKNOWN, "the repository is unknown");
         return;
     }
-    set_digest(r, &get->found.digest);
-    snprintf(tag, sizeof(tag), "\"%s\"",
-             digest_format(&get->found.digest, text));
-    http_set(r->x, "ETag", tag);
-    if (slice_is(http_header(r->x, "If-None-Match"), tag)) {
+    if (is_condition_answered(r, &get->found.digest, NULL)) {
         free(get->found.bytes);
-        http_reply(r->x, 304, NULL, 0);
         return;
     }
+    set_digest(r, &get->found.digest);
+    http_setf(r->x, "ETag", "\"%s\"", digest_format(&get->found.digest, text));
     http_set(r->x, "Content-Type", get->found.media_type);
     if (http_method(r->x) == HTTP_HEAD)
         http_reply_file(r->x, 200, -1, 0, get->found.len);
@@ -65,6 +63,7 @@ struct manifest_put {
     char *bytes;
     size_t len;
     struct manifest parsed;
+    struct store_condition when;
     const char *tags[STORE_MAX_TAGS];
     size_t tag_count;
 };
@@ -113,6 +112,8 @@ static void after_put(struct req *r)
         reply_error_as(r, 400, OCI_MANIFEST_BLOB_UNKNOWN, detail, r->e.msg);
     } else if (r->e.code == ERR_INVALID) {
         reply_error(r, OCI_MANIFEST_INVALID, "%s", r->e.msg);
+    } else if (r->e.code == ERR_CONDITION) {
+        reply_error_as(r, 412, OCI_DENIED, NULL, r->e.msg);
     } else {
         reply_failure(r, &r->e);
     }
@@ -160,6 +161,8 @@ static void after_parse(struct req *r)
     j->bytes = put->bytes;
     j->len = put->len;
     j->digest = r->digest;
+    j->by_tag = r->by_tag;
+    j->when = put->when;
     j->tag_count = put->tag_count;
     memcpy(j->tags, put->tags, sizeof(put->tags));
     req_write(r, after_put);
@@ -233,6 +236,8 @@ static void h_put(struct req *r)
         put->tags[put->tag_count++] = r->ref;
     else if (!collect_tags(r, put))
         return;
+    if (req_condition(r, &put->when) < 0)
+        return;
     http_body_read(r->x, MANIFEST_MAX_BYTES, on_body, r);
 }
 
@@ -247,6 +252,8 @@ static void after_delete(struct req *r)
         reply_error(r, OCI_MANIFEST_UNKNOWN, "%s", r->e.msg);
     else if (r->e.code == ERR_BUSY)
         reply_error(r, OCI_UNSUPPORTED, "the manifest is in use: %s", r->e.msg);
+    else if (r->e.code == ERR_CONDITION)
+        reply_error_as(r, 412, OCI_DENIED, NULL, r->e.msg);
     else
         reply_failure(r, &r->e);
 }
@@ -261,7 +268,8 @@ static void h_delete(struct req *r)
     snprintf(j->repo, sizeof(j->repo), "%s", r->name);
     if (r->by_tag)
         snprintf(j->tag, sizeof(j->tag), "%s", r->ref);
-    req_write(r, after_delete);
+    if (req_condition(r, &j->when) == 0)
+        req_write(r, after_delete);
 }
 
 void h_manifest(struct req *r)

@@ -58,6 +58,14 @@ void reply_json(struct req *r, char *text); /* frees text; NULL: 503 */
 
 /* Parse r->ref as a digest; replies 400 when malformed. Returns 0, or -1. */
 must_check int req_digest(struct req *r, enum oci_code unsupported_code);
+/* If-Match and If-None-Match of a write; replies 400 when malformed. */
+must_check int req_condition(struct req *r, struct store_condition *when);
+/*
+ * Answer 412 or 304 to a read of d when the request's conditions say so;
+ * false: go on.  cache is the Cache-Control of d, or NULL.
+ */
+must_check bool is_condition_answered(struct req *r, const struct digest *d,
+                                      const char *cache);
 /* Set Location to a blob / manifest / session of this repository. */
 void set_location(struct req *r, const char *what, const char *last);
 void set_digest(struct req *r, const struct digest *d);

@@ -3,6 +3,7 @@ SERVER_SRC := \
 	server/access_log.c \
 	server/api.c \
 	server/config.c \
+	server/etag.c \
 	server/h_base.c \
 	server/h_blobs.c \
 	server/h_lists.c \
@@ -27,6 +28,7 @@ SERVER_SRC := \
 
 UNIT_TESTS += \
 	tests/unit/server/test_config.c \
+	tests/unit/server/test_etag.c \
 	tests/unit/server/test_range.c \
 	tests/unit/server/test_router.c \
 	tests/unit/server/http/test_body.c \

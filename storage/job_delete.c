@@ -136,12 +136,21 @@ static int delete_blob(struct store *s, int64_t repo, const struct digest *d,
         after, e);
 }
 
+static enum job_target target_of(enum store_delete what)
+{
+    if (what == DELETE_TAG)
+        return TARGET_TAG;
+    return what == DELETE_MANIFEST ? TARGET_MANIFEST : TARGET_BLOB;
+}
+
 static int run_delete(struct store *s, struct store_job *job, struct err *e)
 {
     struct store_job_delete *j = (struct store_job_delete *)job;
     int64_t repo;
 
-    if (job_repo_id(s, j->repo, false, &repo, e) < 0)
+    if (job_repo_id(s, j->repo, false, &repo, e) < 0 ||
+        job_check_condition(s, &j->when, repo, target_of(j->what), j->tag,
+                            &j->digest, e) < 0)
         return -1;
     if (j->what == DELETE_TAG)
         return delete_tag(s, repo, j->tag, e);

@@ -35,6 +35,16 @@ must_check int job_run_digest(struct store *s, const char *text,
 /* As job_first(), with the parameters (repo, digest). */
 must_check int job_find(struct store *s, const char *text, int64_t repo,
                         const struct digest *d, int64_t *value, struct err *e);
+/*
+ * Does the condition hold for what is there now: the manifest of a tag, the
+ * manifest d, or the blob d?  -1: ERR_CONDITION.
+ */
+enum job_target { TARGET_TAG, TARGET_MANIFEST, TARGET_BLOB };
+must_check int job_check_condition(struct store *s,
+                                   const struct store_condition *when,
+                                   int64_t repo, enum job_target target,
+                                   const char *tag, const struct digest *d,
+                                   struct err *e);
 /* Put (repo, digest) up for review one grace from now. */
 must_check int job_review(struct store *s, int64_t repo, const struct digest *d,
                           struct err *e);

@@ -152,6 +152,9 @@ static int run_manifest(struct store *s, struct store_job *job, struct err *e)
     j->missing_count = 0;
     if (store_check_space(s, e) < 0 ||
         job_repo_id(s, j->repo, true, &repo, e) < 0 ||
+        job_check_condition(s, &j->when, repo,
+                            j->by_tag ? TARGET_TAG : TARGET_MANIFEST,
+                            j->tags[0], &j->digest, e) < 0 ||
         check_references(s, j, repo, e) < 0 ||
         insert_manifest(s, j, repo, &id, e) < 0 ||
         insert_refs(s, j, repo, id, e) < 0)

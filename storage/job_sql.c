@@ -108,3 +108,67 @@ int job_link_blob(struct store *s, int64_t repo, const struct digest *d,
         s, "INSERT OR IGNORE INTO repo_blob(repo, digest) VALUES(?,?)", repo, d,
         0, e);
 }
+
+/* The digest that is there now: 1 and *now, 0 when nothing is, -1. */
+static int current_digest(struct store *s, int64_t repo, enum job_target target,
+                          const char *tag, const struct digest *d,
+                          struct digest *now, struct err *e)
+{
+    sqlite3_stmt *st;
+    int64_t ignored;
+    int rc;
+
+    *now = d ? *d : (struct digest){{0}};
+    if (target == TARGET_BLOB)
+        return job_find(s, "SELECT 1 FROM repo_blob WHERE repo=? AND digest=?",
+                        repo, d, &ignored, e);
+    if (target == TARGET_MANIFEST)
+        return job_find(s, "SELECT 1 FROM manifest WHERE repo=? AND digest=?",
+                        repo, d, &ignored, e);
+    st = job_prepare(s,
+                     "SELECT m.digest FROM tag t JOIN manifest m"
+                     " ON m.id=t.manifest WHERE t.repo=? AND t.name=?",
+                     e);
+    if (!st)
+        return -1;
+    sqlite3_bind_int64(st, 1, repo);
+    index_bind_text(st, 2, tag);
+    rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW &&
+        !digest_from_key(sqlite3_column_blob(st, 0),
+                         (size_t)sqlite3_column_bytes(st, 0), now))
+        rc = SQLITE_CORRUPT;
+    sqlite3_reset(st);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return index_err(s->index.db, rc, "read tag", e);
+    return rc == SQLITE_ROW;
+}
+
+static bool is_listed(const struct store_etags *tags, const struct digest *now)
+{
+    for (size_t i = 0; i < tags->count; i++) {
+        if (digest_eq(&tags->list[i], now))
+            return true;
+    }
+    return tags->is_any;
+}
+
+int job_check_condition(struct store *s, const struct store_condition *when,
+                        int64_t repo, enum job_target target, const char *tag,
+                        const struct digest *d, struct err *e)
+{
+    struct digest now;
+    int there;
+
+    if (!when->match.is_given && !when->none_match.is_given)
+        return 0;
+    there = current_digest(s, repo, target, tag, d, &now, e);
+    if (there < 0)
+        return -1;
+    if (when->match.is_given && !(there && is_listed(&when->match, &now)))
+        return err_set(e, ERR_CONDITION, "If-Match names another version");
+    if (when->none_match.is_given && there &&
+        is_listed(&when->none_match, &now))
+        return err_set(e, ERR_CONDITION, "If-None-Match names what is there");
+    return 0;
+}

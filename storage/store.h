@@ -232,12 +232,31 @@ struct store_job_mount {
 };
 void store_job_mount_init(struct store_job_mount *j);
 
-#define STORE_MAX_TAGS 46
+#define STORE_MAX_TAGS  46
+#define STORE_MAX_ETAGS 16
+
+/* One list of entity tags: none given, "*", or digests. */
+struct store_etags {
+    bool is_given, is_any;
+    struct digest list[STORE_MAX_ETAGS];
+    size_t count;
+};
+
+/*
+ * What must hold for a write, tested inside its transaction, so that of two
+ * that race only one can win.  All zero: nothing.
+ * Spec: RFC 9110, 13.1.1 and 13.1.2, for the manifest of a tag, or for the
+ * manifest or blob of a digest.
+ */
+struct store_condition {
+    struct store_etags match, none_match;
+};
 
 /*
  * Store a manifest, its references and its tags in one transaction.
  * Errors: ERR_MISSING: references are not in the repository; `missing` lists
  *         them.  ERR_INVALID: a descriptor's size is not the blob's.
+ *         ERR_CONDITION.
  */
 struct store_job_manifest {
     struct store_job job;
@@ -248,6 +267,9 @@ struct store_job_manifest {
     struct digest digest;
     const char *tags[STORE_MAX_TAGS];
     size_t tag_count;
+    /* About tags[0] when the manifest is put by tag, else about digest. */
+    bool by_tag;
+    struct store_condition when;
     struct digest missing[16]; /* output, the first ones */
     size_t missing_count;
 };
@@ -257,8 +279,8 @@ enum store_delete { DELETE_TAG, DELETE_MANIFEST, DELETE_BLOB };
 
 /*
  * Delete a tag, a manifest with its tags, or a blob's link.
- * Errors: ERR_NOT_FOUND; ERR_BUSY when something in the repository needs it
- *         (the message names it).
+ * Errors: ERR_NOT_FOUND; ERR_CONDITION; ERR_BUSY when something in the
+ *         repository needs it (the message names it).
  */
 struct store_job_delete {
     struct store_job job;
@@ -267,6 +289,7 @@ struct store_job_delete {
     char tag[TAG_MAX_LEN + 1];
     struct digest digest;
     bool force; /* although something needs it */
+    struct store_condition when;
 };
 void store_job_delete_init(struct store_job_delete *j);
 

@@ -41,6 +41,7 @@
 #define HTTP_BLOCK_SIZE (256 * 1024)
 #define HTTP_ID_SIZE    17 /* 16 hex digits and NUL */
 #define HTTP_PEER_SIZE  56 /* "[v6]:port" and NUL */
+#define HTTP_PIECE_TEXT 240
 
 struct http_server;
 struct http_exchange;
@@ -317,6 +318,27 @@ void http_reply_owned(struct http_exchange *x, int status, char *data,
  */
 void http_reply_file(struct http_exchange *x, int status, int fd, uint64_t off,
                      uint64_t len);
+/*
+ * One piece of an answer in pieces: some text, then len bytes of the file.
+ */
+struct http_piece {
+    char text[HTTP_PIECE_TEXT];
+    size_t text_len;
+    uint64_t off, len;
+};
+/*
+ * Fill *out for piece i (all zero before).  The same i gives the same piece;
+ * the engine asks for each twice.  Called from within http_reply_pieces() and
+ * from the loop: it must not call the engine.
+ */
+typedef void http_piece_fn(void *arg, size_t i, struct http_piece *out);
+/*
+ * Answer with n pieces of one file, made when their turn comes, so that many
+ * of them hold no memory.  Owns: fd, as http_reply_file(); arg must live as
+ * long as the exchange.
+ */
+void http_reply_pieces(struct http_exchange *x, int status, int fd,
+                       http_piece_fn *fn, void *arg, size_t n);
 /* Close the connection after this answer. */
 void http_close_after(struct http_exchange *x);
 /* "Not Found" for 404; "Unknown" for what is not in the table. */

@@ -143,6 +143,9 @@ struct http_exchange {
     uint64_t sent;      /* body bytes sent */
     int file_fd;
     uint64_t file_off, file_left;
+    http_piece_fn *piece_fn; /* what follows the bytes and the file, or NULL */
+    void *piece_arg;
+    size_t piece_next, piece_count;
 };
 
 /* ---- conn.c ------------------------------------------------------------- */

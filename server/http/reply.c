@@ -3,7 +3,8 @@
  * connection.
  *
  * Files go by sendfile in bounded turns, so that an answer of any size holds
- * no memory and a fast client does not keep the lane to itself.
+ * no memory and a fast client does not keep the lane to itself.  An answer in
+ * pieces is the same again and again.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -273,6 +274,31 @@ void http_reply_file(struct http_exchange *x, int status, int fd, uint64_t off,
     go(x);
 }
 
+void http_reply_pieces(struct http_exchange *x, int status, int fd,
+                       http_piece_fn *fn, void *arg, size_t n)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct http_piece piece = {.len = 0};
+
+        fn(arg, i, &piece);
+        total += piece.text_len + piece.len;
+    }
+    if (!is_open(x) || !start(x, status, total)) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    x->file_fd = fd;
+    if (sends_body(x, status)) {
+        x->piece_fn = fn;
+        x->piece_arg = arg;
+        x->piece_count = n;
+    }
+    go(x);
+}
+
 static size_t error_text(struct http_exchange *x, int status, const char *why,
                          char *out)
 {
@@ -380,6 +406,17 @@ static void finish(struct conn *c, struct http_exchange *x)
     conn_next(c);
 }
 
+/* Put the next piece behind what was sent; false: no memory. */
+static bool next_piece(struct conn *c, struct http_exchange *x)
+{
+    struct http_piece piece = {.len = 0};
+
+    x->piece_fn(x->piece_arg, x->piece_next++, &piece);
+    x->file_off = piece.off;
+    x->file_left = piece.len;
+    return evbuffer_add(c->out, piece.text, piece.text_len) == 0;
+}
+
 bool reply_run(struct conn *c)
 {
     struct http_exchange *x = c->x;
@@ -387,7 +424,11 @@ bool reply_run(struct conn *c)
 
     if (rc > 0)
         rc = send_file(c, x);
-    if (rc > 0)
+    if (rc <= 0)
+        return rc != 0;
+    if (x->piece_next == x->piece_count)
         finish(c, x);
-    return rc != 0;
+    else if (!next_piece(c, x))
+        conn_close(c);
+    return true;
 }
