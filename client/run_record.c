@@ -262,6 +262,45 @@ static json_t *make_limits(const struct run_options *o, struct err *e)
                      "pids", (json_int_t)o->pids, "cpuset", o->cpuset);
 }
 
+/* Set "K=V" ("K" alone: an empty value) in an array of such texts. */
+static int label_set(json_t *labels, const char *key, size_t key_len,
+                     const char *value, struct err *e)
+{
+    json_t *text = json_sprintf("%.*s=%s", (int)key_len, key, value);
+    if (text == NULL)
+        return err_set(e, ERR_INVALID, "bad label: %.100s", key);
+    for (size_t i = 0; i < json_array_size(labels); i++) {
+        if (strncmp(json_string_value(json_array_get(labels, i)),
+                    json_string_value(text), key_len + 1) == 0)
+            return json_array_set_new(labels, i, text);
+    }
+    return json_array_append_new(labels, text);
+}
+
+/* The image's labels, then those of --label: the latter win. */
+static json_t *make_labels(const struct run_options *o, const json_t *config,
+                           struct err *e)
+{
+    json_t *v, *labels = json_array();
+    const char *key;
+    int rc = 0;
+    json_object_foreach (json_object_get(config, "Labels"), key, v) {
+        if (rc == 0 && json_is_string(v))
+            rc = label_set(labels, key, strlen(key), json_string_value(v), e);
+    }
+    for (size_t i = 0; i < o->labels.n && rc == 0; i++) {
+        const char *text = o->labels.v[i];
+        size_t n = strcspn(text, "=");
+        rc = n == 0 ? err_set(e, ERR_INVALID, "bad --label: \"%.100s\"", text)
+                    : label_set(labels, text, n,
+                                text[n] == '=' ? text + n + 1 : "", e);
+    }
+    if (rc == 0)
+        return labels;
+    json_decref(labels);
+    return NULL;
+}
+
 static const char *or_config(const char *flag, const json_t *config,
                              const char *key, const char *other)
 {
@@ -279,6 +318,9 @@ json_t *run_record(const struct run_options *o, const json_t *config,
                    o->hostname != NULL ? o->hostname : "");
     if (o->hostname == NULL)
         (void)snprintf(host, sizeof(host), "%.12s", id);
+    json_t *labels = make_labels(o, config, e);
+    if (labels == NULL)
+        return NULL;
     json_t *argv = make_argv(o, config, args, n);
     if (json_array_size(argv) == 0) {
         (void)err_set(e, ERR_INVALID,
@@ -310,5 +352,5 @@ json_t *run_record(const struct run_options *o, const json_t *config,
         o->interactive, "read_only", o->read_only, "host_network",
         strcmp(o->network, "host") == 0, "init", o->init, "no_new_privs",
         o->security.n > 0, "rm", o->rm, "stop_signal", sig, "stop_timeout",
-        (json_int_t)o->stop_timeout, "labels", list_json(&o->labels));
+        (json_int_t)o->stop_timeout, "labels", labels);
 }

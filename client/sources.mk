@@ -45,4 +45,5 @@ IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
-	tests/unit/client/test_reference.c
+	tests/unit/client/test_reference.c \
+	tests/unit/client/test_run_record.c
