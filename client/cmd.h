@@ -20,7 +20,6 @@ int cmd_stop(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
-/* Containers here; a name that is none of them goes to berth-image. */
 int cmd_inspect(int argc, char **argv);
 
 /*

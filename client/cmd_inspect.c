@@ -1,11 +1,13 @@
-/* berth inspect of containers, in docker's shape. */
+/* berth inspect, in docker's shape; images: see image/describe.c. */
 #include "client/cmd.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/json.h"
 #include "client/cli.h"
+#include "client/image/describe.h"
 #include "client/image/store.h"
 #include "client/runtime/container.h"
 
@@ -68,28 +70,98 @@ static json_t *inspect_one(struct istore *s, const char *id, struct err *e)
     return all;
 }
 
+enum kind { KIND_ANY, KIND_CONTAINER, KIND_IMAGE };
+
+static int parse_kind(const char *type, enum kind *out, struct err *e)
+{
+    *out = KIND_ANY;
+    if (type == NULL || type[0] == '\0')
+        return 0;
+    if (strcmp(type, "container") != 0 && strcmp(type, "image") != 0)
+        return err_set(e, ERR_INVALID,
+                       "--type knows \"container\" and \"image\", not "
+                       "\"%.60s\"",
+                       type);
+    *out = type[0] == 'c' ? KIND_CONTAINER : KIND_IMAGE;
+    return 0;
+}
+
+/* A container first, then an image: docker's rule. */
+static json_t *inspect_any(struct istore *s, const char *text, enum kind kind,
+                           struct err *e)
+{
+    char id[ISTORE_HEX];
+    if (kind != KIND_IMAGE) {
+        if (ct_find(s, text, id, e) == 0)
+            return inspect_one(s, id, e);
+        if (e->code != ERR_NOT_FOUND || kind == KIND_CONTAINER)
+            return NULL;
+    }
+    json_t *o = describe_image(s, text, e);
+    /* A name that no image can have may still be meant for a container. */
+    if (o == NULL && kind == KIND_ANY &&
+        (e->code == ERR_NOT_FOUND || e->code == ERR_INVALID))
+        (void)err_set(e, ERR_NOT_FOUND, "no such container or image: %.150s",
+                      text);
+    return o;
+}
+
+static void print_all(const json_t *list, bool as_lines)
+{
+    size_t i;
+    const json_t *o;
+    if (!as_lines) {
+        (void)json_dumpf(list, stdout, JSON_INDENT(4));
+        (void)putchar('\n');
+        return;
+    }
+    json_array_foreach (list, i, o) {
+        (void)json_dumpf(o, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+    }
+}
+
 int cmd_inspect(int argc, char **argv)
 {
+    static const char *format, *type;
+    static const struct cli_flag f[] = {
+        {"format", 'f', CLI_STR, &format, "FORMAT",
+         "\"json\": one object per line"},
+        {"type", 0, CLI_STR, &type, "TYPE",
+         "Only a \"container\" or an \"image\" of that name"}};
+    const struct cli_verb v = {"inspect",
+                               "[OPTIONS] NAME|ID [NAME|ID...]",
+                               "Show all about containers or images, as JSON. "
+                               "A container comes first\nwhere both have the "
+                               "name.",
+                               f,
+                               array_len(f),
+                               1,
+                               -1,
+                               false};
     struct err e;
     struct istore *s;
-    json_t *list = json_array();
-    /* Images, and flags that only they have, are berth-image's. */
-    for (int i = 1; i < argc; i++) {
-        char id[ISTORE_HEX];
-        bool is_here = argv[i][0] != '-' && istore_open(NULL, &s, &e) == 0 &&
-                       ct_find(s, argv[i], id, &e) == 0;
-        if (!is_here)
-            return cmd_exec_image(argv - 1);
-        json_t *o = inspect_one(s, id, &e);
-        if (o == NULL)
-            return cli_fail(1, &e);
-        (void)json_array_append_new(list, o);
+    enum kind kind;
+    bool as_lines;
+    char **args;
+    int n, status;
+    if (!cmd_begin(&v, argc, argv, &args, &n, &s, &status))
+        return status;
+    if (cli_format_json(format, &as_lines, &e) != 0 ||
+        parse_kind(type, &kind, &e) != 0) {
         istore_close(s);
+        return cli_fail(1, &e);
     }
-    if (argc < 2)
-        return cmd_exec_image(argv - 1);
-    (void)json_dumpf(list, stdout, JSON_INDENT(4));
-    (void)putchar('\n');
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        json_t *o = inspect_any(s, args[i], kind, &e);
+        if (o == NULL)
+            status = cli_fail(1, &e);
+        else
+            (void)json_array_append_new(list, o);
+    }
+    print_all(list, as_lines);
     json_decref(list);
-    return 0;
+    istore_close(s);
+    return status;
 }

@@ -14,6 +14,7 @@
 #include "client/image/cmds.h"
 #include "client/image/image.h"
 #include "client/image/layer.h"
+#include "client/image/platform.h"
 
 #define COPY_BYTES (256U << 10)
 
@@ -168,7 +169,7 @@ static json_t *make_config(const char *diff_id, const struct cli_list *changes,
     (void)snprintf(digest, sizeof(digest), "sha256:%.64s", diff_id);
     json_t *c = json_pack(
         "{s:s, s:s, s:s, s:{s:[s]}, s:{s:s, s:[s]}, s:[{s:s, s:s, s:s}]}",
-        "created", when, "architecture", image_architecture(), "os", "linux",
+        "created", when, "architecture", platform_architecture(), "os", "linux",
         "config", "Env",
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "rootfs", "type", "layers", "diff_ids", digest, "history", "created",
@@ -242,7 +243,7 @@ static int make_image(struct istore_scratch *sc, int fd, const char *name,
     rc = m == NULL ? err_set(e, ERR_NO_MEMORY, "import: out of memory")
                    : put_json(sc, m, manifest, &len, e);
     json_decref(m);
-    return rc == 0 ? image_adopt(sc, manifest, name, NULL, NULL, e) : -1;
+    return rc == 0 ? image_adopt(sc, manifest, name, NULL, NULL, NULL, e) : -1;
 }
 
 static int import(const char *file, const char *text,

@@ -104,13 +104,18 @@ static int tag(struct istore *s, const char *from, const char *to,
                struct err *e)
 {
     struct istore_image img;
-    struct reference r;
+    struct reference r, was;
+    struct err quiet;
     if (reference_parse(to, &r, e) != 0)
         return -1;
     if (r.digest[0] != '\0')
         return err_set(e, ERR_INVALID, "a new name cannot have a digest");
     if (istore_resolve(s, from, &img, e) != 0)
         return -1;
+    /* Another repository does not have it before a push. */
+    if (reference_parse(img.name, &was, &quiet) != 0 ||
+        !reference_same_repository(&was, &r))
+        img.source[0] = '\0';
     reference_format(&r, img.name);
     int rc = istore_ref_write(s, &img, e);
     istore_image_free(&img);

@@ -9,6 +9,7 @@
 #include "client/cli.h"
 #include "client/image/cmds.h"
 #include "client/image/image.h"
+#include "client/image/platform.h"
 #include "client/image/remote.h"
 
 #define INDEX_DEPTH   3
@@ -20,7 +21,7 @@
 struct pull {
     struct remote *remote;
     struct istore_scratch *sc;
-    const char *os, *arch, *variant;
+    struct platform platform;
     bool is_quiet, is_terminal;
 };
 
@@ -149,35 +150,7 @@ static int get_blob(struct pull *p, const json_t *desc, struct err *e)
     return 0;
 }
 
-/* ---- choosing in an index ------------------------------------------------*/
-
-static bool is_platform(const struct pull *p, const json_t *entry)
-{
-    const json_t *pl = json_object_get(entry, "platform");
-    const char *os = json_member_string(pl, "os");
-    const char *arch = json_member_string(pl, "architecture");
-    const char *variant = json_member_string(pl, "variant");
-    return os != NULL && arch != NULL && strcmp(os, p->os) == 0 &&
-           strcmp(arch, p->arch) == 0 &&
-           (p->variant == NULL ||
-            (variant != NULL && strcmp(variant, p->variant) == 0));
-}
-
-static const json_t *choose(const struct pull *p, const json_t *index)
-{
-    size_t i;
-    const json_t *entry, *list = json_object_get(index, "manifests");
-    json_array_foreach (list, i, entry) {
-        if (is_platform(p, entry))
-            return entry;
-    }
-    /* One entry that does not say what it is for is for everyone. */
-    entry = json_array_get(list, 0);
-    if (json_array_size(list) == 1 &&
-        json_object_get(entry, "platform") == NULL)
-        return entry;
-    return NULL;
-}
+/* ---- the image -----------------------------------------------------------*/
 
 /* Walk from a tag or digest to an image manifest; *m is the caller's. */
 static int find_manifest(struct pull *p, const char *what, char top[ISTORE_HEX],
@@ -198,15 +171,14 @@ static int find_manifest(struct pull *p, const char *what, char top[ISTORE_HEX],
             *m = o;
             return 0;
         }
-        const json_t *entry = choose(p, o);
-        const char *digest = json_member_string(entry, "digest");
-        if (digest != NULL && reference_is_digest(digest))
-            (void)snprintf(name, sizeof(name), "%s", digest);
+        const json_t *entry = platform_choose(&p->platform, o, e);
+        int64_t size;
+        char child[ISTORE_HEX];
+        rc = entry == NULL ? -1 : image_descriptor(entry, child, &size, e);
         json_decref(o);
-        if (entry == NULL)
-            return err_set(e, ERR_NOT_FOUND, "no image for %s/%s%s%s in %.80s",
-                           p->os, p->arch, p->variant ? "/" : "",
-                           p->variant ? p->variant : "", what);
+        if (rc != 0)
+            return -1;
+        (void)snprintf(name, sizeof(name), "sha256:%s", child);
     }
     return err_set(e, ERR_INVALID, "indexes are nested too deeply");
 }
@@ -238,32 +210,10 @@ static int pull_image(struct pull *p, const struct reference *r,
     if (rc != 0)
         return -1;
     reference_format(r, name);
-    rc = image_adopt(p->sc, hex, name, on_layer, p, e);
+    rc = image_adopt(p->sc, hex, name, top, on_layer, p, e);
     if (p->is_terminal && !p->is_quiet)
         (void)fprintf(stderr, "\r\033[K");
     return rc;
-}
-
-/* "os/arch[/variant]" into p; text is cut up. */
-static int set_platform(struct pull *p, char *text, struct err *e)
-{
-    p->os = "linux";
-    p->arch = image_architecture();
-    if (text == NULL)
-        return 0;
-    char *slash = strchr(text, '/');
-    if (slash == NULL || slash == text || slash[1] == '\0')
-        return err_set(e, ERR_INVALID,
-                       "bad platform \"%.60s\": want os/architecture", text);
-    *slash = '\0';
-    p->os = text;
-    p->arch = slash + 1;
-    slash = strchr(slash + 1, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-        p->variant = slash + 1;
-    }
-    return 0;
 }
 
 static int pull(struct pull *p, const char *text, bool is_insecure,
@@ -303,7 +253,7 @@ int cmd_pull(int argc, char **argv)
     bool tls_verify = true;
     const char *platform = NULL;
     const struct cli_flag flags[] = {
-        {"platform", 0, CLI_STR, &platform, "OS/ARCH",
+        {"platform", 0, CLI_STR, &platform, "OS/ARCH[/VARIANT]",
          "Choose in an index (default: this machine's)"},
         {"quiet", 'q', CLI_BOOL, &p.is_quiet, NULL, "Print only the name"},
         {"tls-verify", 0, CLI_BOOL, &tls_verify, NULL,
@@ -324,8 +274,7 @@ int cmd_pull(int argc, char **argv)
         return r == CLI_HELP ? 0 : cli_fail(125, &e);
     if (p.is_quiet)
         p.is_terminal = false;
-    scoped_free char *copy = platform != NULL ? strdup(platform) : NULL;
-    if (set_platform(&p, copy, &e) != 0 ||
+    if (platform_parse(platform, &p.platform, &e) != 0 ||
         pull(&p, args[0], !tls_verify, &e) != 0)
         return cli_fail(1, &e);
     return 0;

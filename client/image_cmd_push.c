@@ -143,6 +143,18 @@ static int push_image(struct push *p, const struct istore_image *img,
     return rc;
 }
 
+/* What was pushed under its own name is what that name now stands for. */
+static int note_source(struct push *p, struct istore_image *img,
+                       const struct reference *r, struct err *e)
+{
+    char name[REFERENCE_MAX];
+    reference_format(r, name);
+    if (strcmp(name, img->name) != 0 || strcmp(img->source, img->manifest) == 0)
+        return 0;
+    memcpy(img->source, img->manifest, ISTORE_HEX);
+    return istore_ref_write(p->store, img, e);
+}
+
 static int push(struct push *p, const char *text, const char *to,
                 bool is_insecure, struct err *e)
 {
@@ -159,6 +171,8 @@ static int push(struct push *p, const char *text, const char *to,
         rc = remote_new(&r, is_insecure, true, &p->remote, e);
     if (rc == 0)
         rc = push_image(p, &img, &r, e);
+    if (rc == 0)
+        rc = note_source(p, &img, &r, e);
     if (rc == 0)
         printf("%s: digest: sha256:%s\n", r.tag, img.manifest);
     istore_image_free(&img);

@@ -3,6 +3,7 @@
  * and watch containers are here, in a static program that starts in half a
  * millisecond; verbs that speak to registries are in berth-image.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,51 @@ static const struct verb verbs[] = {
     {"import", NULL, "Make an image from a root file system tar"},
     {"version", cmd_version, "Show the version"},
 };
+
+/* docker's second way to say it: "image ls" is "images". */
+static const struct {
+    const char *group, *word, *verb;
+} grouped[] = {
+    {"container", "exec", "exec"},   {"container", "kill", "kill"},
+    {"container", "logs", "logs"},   {"container", "ls", "ps"},
+    {"container", "rm", "rm"},       {"container", "run", "run"},
+    {"container", "start", "start"}, {"container", "stop", "stop"},
+    {"container", "wait", "wait"},   {"image", "import", "import"},
+    {"image", "load", "load"},       {"image", "ls", "images"},
+    {"image", "pull", "pull"},       {"image", "push", "push"},
+    {"image", "rm", "rmi"},          {"image", "save", "save"},
+    {"image", "tag", "tag"},
+};
+
+/*
+ * Turn "berth GROUP WORD ..." into "berth VERB ..." in place; `inspect` keeps
+ * its group as a flag.
+ */
+static void ungroup(int *argc, char ***argv)
+{
+    char **a = *argv;
+    static char type[] = "--type=container";
+    bool is_image = strcmp(a[1], "image") == 0;
+    if (*argc < 3 || (!is_image && strcmp(a[1], "container") != 0))
+        return;
+    if (strcmp(a[2], "inspect") == 0) {
+        a[1] = a[2];
+        a[2] = type;
+        if (is_image)
+            memcpy(type + strlen("--type="), "image", sizeof("image"));
+        return;
+    }
+    for (size_t i = 0; i < array_len(grouped); i++) {
+        if (strcmp(a[1], grouped[i].group) != 0 ||
+            strcmp(a[2], grouped[i].word) != 0)
+            continue;
+        a[1] = a[0];
+        a[2] = (char *)(uintptr_t)grouped[i].verb;
+        (*argv)++;
+        (*argc)--;
+        return;
+    }
+}
 
 int cmd_version(int argc, char **argv)
 {
@@ -73,6 +119,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)
         return cmd_version(1, argv);
+    ungroup(&argc, &argv);
     /* Before anything of a container is near: out of its reach. */
     static const char *const entering[] = {"run", "start", "exec"};
     for (size_t i = 0; i < array_len(entering); i++) {

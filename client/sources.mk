@@ -25,6 +25,7 @@ CLIENT_SRC := \
 	client/runtime/seccomp.c \
 	client/runtime/start.c \
 	client/runtime/user.c \
+	client/image/describe.c \
 	client/image/reference.c \
 	client/image/store.c \
 	client/image/store_container.c \
@@ -35,6 +36,7 @@ IMAGE_SRC := \
 	client/image/decode.c \
 	client/image/image.c \
 	client/image/layer.c \
+	client/image/platform.c \
 	client/image/remote.c \
 	client/image/unpack.c \
 	client/image_cmd_import.c \
@@ -45,5 +47,6 @@ IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
+	tests/unit/client/test_platform.c \
 	tests/unit/client/test_reference.c \
 	tests/unit/client/test_run_record.c

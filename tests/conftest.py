@@ -145,6 +145,22 @@ def http(shared):
     client.close()
 
 
+@pytest.fixture(scope="module")
+def own_store(tmp_path_factory):
+    """berth's folders, empty and of this module's own."""
+    kept = {key: os.environ.get(key) for key in ("BERTH_ROOT", "BERTH_RUN")}
+    root = tmp_path_factory.mktemp("berth")
+    os.environ["BERTH_ROOT"] = str(root / "root")
+    os.environ["BERTH_RUN"] = str(root / "run")
+    yield root / "root"
+    for key, value in kept.items():
+        if value is None:
+            del os.environ[key]
+        else:
+            os.environ[key] = value
+    assert str(root) not in pathlib.Path("/proc/self/mountinfo").read_text()
+
+
 @pytest.fixture
 def repo(request):
     """A repository name of this test's own."""

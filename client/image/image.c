@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -125,23 +124,6 @@ int image_descriptor(const json_t *desc, char hex[ISTORE_HEX], int64_t *size,
     return 0;
 }
 
-const char *image_architecture(void)
-{
-    static const char *const names[][2] = {{"x86_64", "amd64"},
-                                           {"aarch64", "arm64"},
-                                           {"ppc64le", "ppc64le"},
-                                           {"s390x", "s390x"},
-                                           {"riscv64", "riscv64"}};
-    struct utsname u;
-    if (uname(&u) == 0) {
-        for (size_t i = 0; i < array_len(names); i++) {
-            if (strcmp(u.machine, names[i][0]) == 0)
-                return names[i][1];
-        }
-    }
-    return "amd64";
-}
-
 void image_time(int64_t t, char out[32])
 {
     struct tm tm;
@@ -221,9 +203,9 @@ static int unpack_one(struct istore_scratch *sc, const json_t *ids,
     return 0;
 }
 
-static int adopt(struct istore_scratch *sc, const json_t *manifest,
-                 const json_t *config, struct istore_image *img,
-                 image_on_layer *on_layer, void *arg, struct err *e)
+static int unpack_all(struct istore_scratch *sc, const json_t *manifest,
+                      const json_t *config, struct istore_image *img,
+                      image_on_layer *on_layer, void *arg, struct err *e)
 {
     struct istore *s = istore_scratch_store(sc);
     const json_t *ids =
@@ -243,30 +225,44 @@ static int adopt(struct istore_scratch *sc, const json_t *manifest,
         img->size += istore_layer_size(s, img->layers[i]);
     }
     img->time = (int64_t)time(NULL);
-    return istore_ref_write(s, img, e);
+    return 0;
 }
 
-int image_adopt(struct istore_scratch *sc, const char *manifest,
-                const char *name, image_on_layer *on_layer, void *arg,
-                struct err *e)
+int image_unpack(struct istore_scratch *sc, const char *manifest,
+                 image_on_layer *on_layer, void *arg, struct istore_image *img,
+                 struct err *e)
 {
     struct istore *s = istore_scratch_store(sc);
-    struct istore_image img = {.name = ""};
     int64_t size;
-    (void)snprintf(img.name, sizeof(img.name), "%s", name);
-    memcpy(img.manifest, manifest, ISTORE_HEX);
-    json_t *m = read_object(s, manifest, IMAGE_MANIFEST_MAX, e);
+    *img = (struct istore_image){.name = ""};
+    memcpy(img->manifest, manifest, ISTORE_HEX);
+    json_t *c = NULL, *m = read_object(s, manifest, IMAGE_MANIFEST_MAX, e);
     if (m == NULL)
         return -1;
-    json_t *c = NULL;
     int rc =
-        image_descriptor(json_object_get(m, "config"), img.config, &size, e);
+        image_descriptor(json_object_get(m, "config"), img->config, &size, e);
     if (rc == 0) {
-        c = read_object(s, img.config, IMAGE_CONFIG_MAX, e);
-        rc = c == NULL ? -1 : adopt(sc, m, c, &img, on_layer, arg, e);
+        c = read_object(s, img->config, IMAGE_CONFIG_MAX, e);
+        rc = c == NULL ? -1 : unpack_all(sc, m, c, img, on_layer, arg, e);
     }
     json_decref(c);
     json_decref(m);
+    if (rc != 0)
+        istore_image_free(img);
+    return rc;
+}
+
+int image_adopt(struct istore_scratch *sc, const char *manifest,
+                const char *name, const char *source, image_on_layer *on_layer,
+                void *arg, struct err *e)
+{
+    struct istore_image img;
+    if (image_unpack(sc, manifest, on_layer, arg, &img, e) != 0)
+        return -1;
+    (void)snprintf(img.name, sizeof(img.name), "%s", name);
+    (void)snprintf(img.source, sizeof(img.source), "%.64s",
+                   source != NULL ? source : "");
+    int rc = istore_ref_write(istore_scratch_store(sc), &img, e);
     istore_image_free(&img);
     return rc;
 }

@@ -45,17 +45,23 @@ must_check bool image_digest_hex(const char *digest, char hex[ISTORE_HEX]);
 /* The digest of a descriptor, checked. */
 must_check int image_descriptor(const json_t *desc, char hex[ISTORE_HEX],
                                 int64_t *size, struct err *e);
-/* The architecture of this machine, as images name it. */
-const char *image_architecture(void);
+typedef void image_on_layer(void *arg, size_t i, size_t n, const char *hex);
 /*
  * Unpack what a manifest names (it and its blobs are in the store and
- * pinned) and give it a name.
+ * pinned); *img is all that a ref says, but for name and source.
  * Inputs: on_layer may be NULL.
+ * Owns:   *img is the caller's to free, and zeroed on error.
  */
-typedef void image_on_layer(void *arg, size_t i, size_t n, const char *hex);
+must_check int image_unpack(struct istore_scratch *sc, const char *manifest,
+                            image_on_layer *on_layer, void *arg,
+                            struct istore_image *img, struct err *e);
+/*
+ * As above, and give it a name.
+ * Inputs: source is the digest that the registry knows the name by, or NULL.
+ */
 must_check int image_adopt(struct istore_scratch *sc, const char *manifest,
-                           const char *name, image_on_layer *on_layer,
-                           void *arg, struct err *e);
+                           const char *name, const char *source,
+                           image_on_layer *on_layer, void *arg, struct err *e);
 /* RFC 3339 of a time, UTC. */
 void image_time(int64_t t, char out[32]);
 

@@ -148,6 +148,12 @@ void reference_familiar(const struct reference *r, char out[REFERENCE_MAX])
     (void)snprintf(out, REFERENCE_MAX, "%s", path);
 }
 
+bool reference_same_repository(const struct reference *a,
+                               const struct reference *b)
+{
+    return strcmp(a->domain, b->domain) == 0 && strcmp(a->path, b->path) == 0;
+}
+
 const char *reference_host(const struct reference *r)
 {
     if (strcmp(r->domain, DEFAULT_DOMAIN) == 0)

@@ -42,6 +42,8 @@ void reference_familiar(const struct reference *r, char out[REFERENCE_MAX]);
 const char *reference_host(const struct reference *r);
 /* Is it 127.0.0.0/8, ::1 or localhost, where plain HTTP is spoken? */
 bool reference_is_loopback(const struct reference *r);
+bool reference_same_repository(const struct reference *a,
+                               const struct reference *b);
 /* Is text "sha256:" and 64 lower-case hex digits? */
 bool reference_is_digest(const char *text);
 

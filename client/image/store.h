@@ -43,6 +43,8 @@ struct istore_image {
     char name[REFERENCE_MAX];   /* full name, see reference_format() */
     char manifest[ISTORE_HEX];  /* digest of the manifest's bytes */
     char config[ISTORE_HEX];    /* digest of the config: docker's image id */
+    char source[ISTORE_HEX];    /* what the name stands for in its registry: the
+                                   manifest or the index above it; or "" */
     char (*blobs)[ISTORE_HEX];  /* compressed layers, bottom first */
     char (*layers)[ISTORE_HEX]; /* chain ids = folders, bottom first */
     size_t n_layers;            /* of both arrays */

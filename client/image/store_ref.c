@@ -59,9 +59,11 @@ static json_t *hexes_to_json(const char (*hex)[ISTORE_HEX], size_t n)
 
 json_t *istore_image_to_json(const struct istore_image *img)
 {
+    const char *source = img->source[0] != '\0' ? img->source : NULL;
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I}", "name", img->name, "manifest",
-        img->manifest, "config", img->config, "blobs",
+        "{s:s, s:s, s:s, s:s*, s:o, s:o, s:I, s:I}", "name", img->name,
+        "manifest", img->manifest, "config", img->config, "source", source,
+        "blobs",
         hexes_to_json((const char(*)[ISTORE_HEX])img->blobs, img->n_layers),
         "layers",
         hexes_to_json((const char(*)[ISTORE_HEX])img->layers, img->n_layers),
@@ -84,10 +86,12 @@ int istore_image_from_json(const json_t *o, struct istore_image *img,
     const char *name = json_member_string(o, "name");
     const json_t *blobs = json_object_get(o, "blobs");
     const json_t *layers = json_object_get(o, "layers");
+    const json_t *source = json_object_get(o, "source");
     size_t n = json_array_size(layers);
     if (name == NULL || strlen(name) >= sizeof(r.name) ||
         !get_hex(json_object_get(o, "manifest"), r.manifest) ||
         !get_hex(json_object_get(o, "config"), r.config) ||
+        (source != NULL && !get_hex(source, r.source)) ||
         !json_is_array(layers) || json_array_size(blobs) != n)
         return err_set(e, ERR_INVALID, "damaged image record");
     memcpy(r.name, name, strlen(name) + 1);
@@ -300,9 +304,9 @@ static int by_digest(struct istore *s, const char *text,
         struct reference have;
         struct err quiet;
         if (reference_parse(list[i].name, &have, &quiet) == 0 &&
-            strcmp(have.domain, r->domain) == 0 &&
-            strcmp(have.path, r->path) == 0 &&
+            reference_same_repository(&have, r) &&
             (strcmp(list[i].manifest, r->digest + 7) == 0 ||
+             strcmp(list[i].source, r->digest + 7) == 0 ||
              strcmp(have.digest, r->digest) == 0))
             found = &list[i];
     }

@@ -84,12 +84,26 @@ static void test_untagged(void **state)
     assert_string_equal(reference_host(&r), "registry-1.docker.io");
 }
 
+static void test_same_repository(void **state)
+{
+    (void)state;
+    struct reference a, b, c;
+    struct err e;
+    assert_int_equal(reference_parse("nginx:1", &a, &e), 0);
+    assert_int_equal(
+        reference_parse("docker.io/library/nginx@sha256:" HEX, &b, &e), 0);
+    assert_int_equal(reference_parse("localhost/library/nginx:1", &c, &e), 0);
+    assert_true(reference_same_repository(&a, &b));
+    assert_false(reference_same_repository(&a, &c));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_untagged),
+        cmocka_unit_test(test_same_repository),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
