@@ -3,9 +3,11 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -114,6 +116,18 @@ def kill_started_since(before):
     """End the servers that a failed test left behind."""
     for server in Berthd.running - before:
         server.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_store():
+    """A store of its own for berth: no test sees, or harms, the user's."""
+    folder = tempfile.mkdtemp(prefix="berth-")  # short: sockets lie below
+    os.environ["BERTH_ROOT"] = f"{folder}/root"
+    os.environ["BERTH_RUN"] = f"{folder}/run"
+    yield
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    assert folder not in mounts, mounts
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,8 @@ def image(tmp_path_factory):
             berth("rm", "-f", line.split()[0])
     berth("rmi", "rt:1")
     mounts = pathlib.Path("/proc/self/mountinfo").read_text()
-    assert "/var/lib/berth" not in mounts and "/run/berth" not in mounts
+    assert os.environ["BERTH_ROOT"] not in mounts
+    assert os.environ["BERTH_RUN"] not in mounts
 
 
 @pytest.fixture
