@@ -16,6 +16,7 @@ SERVER_SRC := \
 	server/http/exchange.c \
 	server/http/head.c \
 	server/http/listen.c \
+	server/http/peers.c \
 	server/http/pool.c \
 	server/http/reply.c \
 	server/http/server.c \
@@ -35,4 +36,6 @@ UNIT_TESTS += \
 	tests/unit/server/http/test_engine.c \
 	tests/unit/server/http/test_fuzz.c \
 	tests/unit/server/http/test_head.c \
+	tests/unit/server/http/test_overload.c \
+	tests/unit/server/http/test_peers.c \
 	tests/unit/server/http/test_target.c

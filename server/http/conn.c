@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -17,6 +18,7 @@
 #define IN_FIRST    2048 /* input buffer of a new head */
 #define TURN_STEPS  32   /* steps per turn: a fast client waits its turn */
 #define LINGER_STEP 16384
+#define PROBE_MS    1000 /* is the client of a request under way still there? */
 
 /* ---- states ------------------------------------------------------------- */
 
@@ -58,6 +60,7 @@ static unsigned state_ms(const struct conn *c)
     case CONN_LINGER:
         return l->linger_ms;
     case CONN_WAIT:
+        return PROBE_MS;
     case CONN_CLOSED:
         break;
     }
@@ -89,6 +92,18 @@ static void start_window(struct conn *c, bool is_first)
         c->progress_ms = clock_mono_ms();
 }
 
+static void enter_idle(struct conn *c)
+{
+    DL_APPEND2(c->lc->idle, c, idle_prev, idle_next);
+    atomic_fetch_add(&c->lc->idle_count, 1);
+}
+
+static void leave_idle(struct conn *c)
+{
+    DL_DELETE2(c->lc->idle, c, idle_prev, idle_next);
+    atomic_fetch_sub(&c->lc->idle_count, 1);
+}
+
 void conn_set_state(struct conn *c, enum conn_state state)
 {
     enum conn_state old = c->state;
@@ -98,9 +113,9 @@ void conn_set_state(struct conn *c, enum conn_state state)
 
     berth_assert(may_follow[state] & MAY(old));
     if (old == CONN_IDLE)
-        DL_DELETE2(c->lc->idle, c, idle_prev, idle_next);
+        leave_idle(c);
     if (state == CONN_IDLE)
-        DL_APPEND2(c->lc->idle, c, idle_prev, idle_next);
+        enter_idle(c);
     c->state = state;
     if (is_reading)
         event_add(&c->ev_read, NULL);
@@ -194,6 +209,7 @@ static void reap(struct conn *c)
     event_del(&c->ev_kick);
     c->stream.ops->close(&c->stream);
     DL_DELETE(c->lc->conns, c);
+    peers_leave(&s->peers, c->source);
     if (c->out)
         evbuffer_free(c->out);
     free(c->in);
@@ -373,15 +389,23 @@ bool conn_give_back(struct conn *c, const char *buf, size_t n)
 /* Read away so that the client can read our answer before a reset. */
 static bool linger_run(struct conn *c)
 {
-    const struct http_limits *l = &c->lc->server->limits;
     char buf[LINGER_STEP];
-    ssize_t n = c->stream.ops->recv(&c->stream, buf, sizeof(buf));
+    ssize_t n;
 
+    /*
+     * Enough: what else comes stays unread until the time is over, since to
+     * close now would be a reset that may overtake the answer.
+     */
+    if (c->lingered > c->lc->server->limits.linger_bytes) {
+        event_del(&c->ev_read);
+        return false;
+    }
+    n = c->stream.ops->recv(&c->stream, buf, sizeof(buf));
     if (n < 0 && errno == EAGAIN)
         return false;
     if (n > 0)
         c->lingered += (size_t)n;
-    if (n <= 0 || c->lingered > l->linger_bytes)
+    else
         conn_close(c);
     return true;
 }
@@ -430,6 +454,17 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     conn_run(arg);
 }
 
+/*
+ * Has the connection broken while nothing was read from it?  A client that
+ * has only ended its own side may still wait for the answer.
+ */
+static bool is_reset(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->stream.fd};
+
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+}
+
 /* A window of body or answer is over: was it fast enough? */
 static void check_speed(struct conn *c)
 {
@@ -456,6 +491,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (c->state == CONN_HEAD)
         conn_fail(c, 408, "request head is too slow");
+    else if (c->state == CONN_WAIT && !is_reset(c))
+        arm_timer(c);
+    else if (is_measured(c->state) && is_reset(c))
+        conn_fail(c, 0, NULL);
     else if (is_measured(c->state))
         check_speed(c);
     else
@@ -475,7 +514,8 @@ void conn_kick_in(struct conn *c, unsigned ms)
     event_add(&c->ev_kick, &tv);
 }
 
-void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback)
+void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback,
+               struct peer *source)
 {
     struct http_server *s = lc->server;
     struct event_base *base = lane_base(lc->lane);
@@ -483,9 +523,11 @@ void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback)
 
     if (!c) {
         evutil_closesocket(fd);
+        peers_leave(&s->peers, source);
         return;
     }
     c->lc = lc;
+    c->source = source;
     stream_init_clear(&c->stream, fd);
     memcpy(c->peer, peer, sizeof(c->peer));
     c->is_loopback = is_loopback;
@@ -497,7 +539,7 @@ void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback)
     s->conns++;
     pthread_mutex_unlock(&s->lock);
     DL_APPEND(lc->conns, c);
-    DL_APPEND2(lc->idle, c, idle_prev, idle_next);
+    enter_idle(c);
     c->state = CONN_IDLE;
     event_add(&c->ev_read, NULL);
     arm_timer(c);

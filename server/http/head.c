@@ -31,6 +31,7 @@ void head_init(struct head *h, const struct http_limits *limits)
     h->limits = limits;
     h->has_length = h->is_chunked = h->expects_continue = false;
     h->keep_alive = h->is_tls = false;
+    h->wants_close = h->wants_keep_alive = false;
     h->length = 0;
     h->status = 0;
     h->why = NULL;
@@ -274,7 +275,18 @@ static enum head_result check_length(struct head *h, struct slice v)
     return HEAD_MORE;
 }
 
-/* A comma-separated list; only "close" says something to us. */
+static void check_option(struct head *h, struct slice option)
+{
+    if (slice_is_nocase(option, "close"))
+        h->wants_close = true;
+    else if (slice_is_nocase(option, "keep-alive"))
+        h->wants_keep_alive = true;
+}
+
+/*
+ * A comma-separated list.  "close" wins over "keep-alive", which only says
+ * something in HTTP/1.0.
+ */
 static void check_connection(struct head *h, struct slice v)
 {
     size_t i = 0;
@@ -290,8 +302,7 @@ static void check_connection(struct head *h, struct slice v)
             from++;
         while (end > from && (v.p[end - 1] == ' ' || v.p[end - 1] == '\t'))
             end--;
-        if (slice_is_nocase((struct slice){v.p + from, end - from}, "close"))
-            h->keep_alive = false;
+        check_option(h, (struct slice){v.p + from, end - from});
     }
 }
 
@@ -334,10 +345,10 @@ static enum head_result finish(struct head *h, const char *buf)
     bool is_bodyless = h->method != HTTP_POST && h->method != HTTP_PUT &&
                        h->method != HTTP_PATCH;
 
-    h->keep_alive = h->minor >= 1;
     for (unsigned i = 0; i < h->header_count; i++)
         if (check_one(h, buf, &h->headers[i], &host) == HEAD_BAD)
             return HEAD_BAD;
+    h->keep_alive = !h->wants_close && (h->minor >= 1 || h->wants_keep_alive);
     if (h->has_length && h->is_chunked)
         return bad(h, 400, "Content-Length and Transfer-Encoding");
     if (h->minor >= 1 && !host.p)

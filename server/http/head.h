@@ -46,6 +46,7 @@ struct head {
     unsigned header_count;
     struct head_header headers[HEAD_HEADERS_MAX];
     bool has_length, is_chunked, expects_continue, keep_alive;
+    bool wants_close, wants_keep_alive; /* said by Connection */
     uint64_t length;
 
     int status; /* of the refusal */

@@ -61,6 +61,7 @@ struct http_limits {
     size_t linger_bytes;   /* ... or 1 MiB read */
     size_t drop_bytes;    /* unread body dropped to keep a connection: 64 KiB */
     unsigned connections; /* cap: 20000, lowered to NOFILE - 512 */
+    unsigned per_address; /* the same from one address: 1000; 0: no cap */
     unsigned requests;    /* per connection: 1000, then Connection: close */
     size_t pool_bytes;    /* all body blocks together: 64 MiB */
     size_t out_bytes;     /* file bytes per write turn: 256 KiB */

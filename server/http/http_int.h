@@ -25,6 +25,7 @@
 #include "server/http/body.h"
 #include "server/http/head.h"
 #include "server/http/http.h"
+#include "server/http/peers.h"
 #include "server/http/pool.h"
 #include "server/http/stream.h"
 
@@ -41,7 +42,10 @@ struct lane_ctx {
     struct event resume;         /* after EMFILE */
     struct conn *conns;          /* all of this lane */
     struct conn *idle;           /* in CONN_IDLE, oldest first */
-    int spare_fd;                /* given up to refuse a client at EMFILE */
+    atomic_uint idle_count;
+    struct lane_msg evict_msg; /* close as many as evict_due says */
+    unsigned evict_due;        /* under server.lock */
+    int spare_fd;              /* given up to refuse a client at EMFILE */
     uint64_t next_id;
     int64_t date_s; /* of date */
     char date[30];
@@ -56,6 +60,7 @@ struct http_server {
     struct lane_ctx *lanes;
     size_t lane_count;
     struct pool pool;
+    struct peers peers;
     atomic_bool is_draining;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -90,6 +95,7 @@ struct conn {
     bool close_after; /* no further request on this connection */
     bool is_broken;   /* to be closed by conn_run() */
     bool is_loopback;
+    struct peer *source; /* NULL: not counted */
     /* Speed of the body or the answer. */
     bool is_first_window, was_stalled;
     uint64_t window_bytes;
@@ -150,8 +156,12 @@ struct http_exchange {
 
 /* ---- conn.c ------------------------------------------------------------- */
 
-/* Take a fresh socket; on failure it is closed. */
-void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback);
+/*
+ * Take a fresh socket, and its place in the table of addresses; on failure
+ * the socket is closed and the place given up.
+ */
+void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback,
+               struct peer *source);
 /* Let conn_run() run soon, from the loop. */
 void conn_kick(struct conn *c);
 void conn_kick_in(struct conn *c, unsigned ms);

@@ -160,8 +160,13 @@ static bool has_no_body(int status)
 static bool write_head(struct conn *c, struct http_exchange *x, int status,
                        uint64_t len)
 {
+    const char *connection = NULL;
     struct evbuffer *out;
 
+    if (c->close_after)
+        connection = "close";
+    else if (x->head.minor == 0)
+        connection = "keep-alive"; /* the default there is to close */
     if (!c->out)
         c->out = evbuffer_new();
     out = c->out;
@@ -178,8 +183,8 @@ static bool write_head(struct conn *c, struct http_exchange *x, int status,
     if (evbuffer_add(out, x->server->common_headers,
                      strlen(x->server->common_headers)) < 0 ||
         (x->headers && evbuffer_add_buffer(out, x->headers) < 0) ||
-        (c->close_after &&
-         evbuffer_add_printf(out, "Connection: close\r\n") < 0) ||
+        (connection &&
+         evbuffer_add_printf(out, "Connection: %s\r\n", connection) < 0) ||
         evbuffer_add(out, "\r\n", 2) < 0)
         return false;
     x->head_left = evbuffer_get_length(out);

@@ -44,6 +44,7 @@ void http_limits_default(struct http_limits *l)
         .linger_bytes = 1024 * 1024,
         .drop_bytes = 64 * 1024,
         .connections = 20000,
+        .per_address = 1000,
         .requests = 1000,
         .pool_bytes = 64 * 1024 * 1024,
         .out_bytes = 256 * 1024,
@@ -69,21 +70,57 @@ static void refuse(int fd)
     close(fd);
 }
 
+/*
+ * Let another lane close its longest idle connection; the newcomer is taken
+ * at once, so for a moment there is one too many.  Under server.lock.
+ */
+static bool ask_other_lane(struct lane_ctx *lc)
+{
+    struct http_server *s = lc->server;
+
+    for (size_t i = 0; i < s->lane_count; i++) {
+        struct lane_ctx *other = &s->lanes[i];
+
+        if (other == lc || other->evict_due >= atomic_load(&other->idle_count))
+            continue;
+        if (other->evict_due++ == 0)
+            lane_post(other->lane, &other->evict_msg);
+        return true;
+    }
+    return false;
+}
+
 /* At the cap the longest idle connection makes room, if there is one. */
 static bool make_room(struct lane_ctx *lc)
 {
     struct http_server *s = lc->server;
-    bool is_full;
+    bool has_room;
 
     pthread_mutex_lock(&s->lock);
-    is_full = s->conns >= s->limits.connections;
+    has_room = s->conns < s->limits.connections;
+    if (!has_room && !lc->idle)
+        has_room = ask_other_lane(lc);
     pthread_mutex_unlock(&s->lock);
-    if (!is_full)
+    if (has_room)
         return true;
     if (!lc->idle)
         return false;
     conn_close(lc->idle);
     return true;
+}
+
+static void on_evict(struct lane_msg *m)
+{
+    struct lane_ctx *lc =
+        (struct lane_ctx *)((char *)m - offsetof(struct lane_ctx, evict_msg));
+    unsigned n;
+
+    pthread_mutex_lock(&lc->server->lock);
+    n = lc->evict_due;
+    lc->evict_due = 0;
+    pthread_mutex_unlock(&lc->server->lock);
+    for (; n > 0 && lc->idle; n--)
+        conn_close(lc->idle);
 }
 
 static void rest(struct lane_ctx *lc)
@@ -112,16 +149,23 @@ static void on_exhausted(struct lane_ctx *lc, int listen_fd)
 
 static void take_client(struct lane_ctx *lc, int fd, const struct sockaddr *sa)
 {
-    char peer[HTTP_PEER_SIZE];
-    bool is_loopback;
+    struct http_server *s = lc->server;
+    char text[HTTP_PEER_SIZE];
+    struct peer *source = NULL;
+    bool is_loopback, is_counted;
     int one = 1;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    listen_format(sa, peer, &is_loopback);
-    if (make_room(lc))
-        conn_open(lc, fd, peer, is_loopback);
-    else
+    listen_format(sa, text, &is_loopback);
+    is_counted = !is_loopback && s->limits.per_address > 0;
+    if (is_counted)
+        source = peers_enter(&s->peers, sa, s->limits.per_address);
+    if ((is_counted && !source) || !make_room(lc)) {
+        peers_leave(&s->peers, source);
         refuse(fd);
+        return;
+    }
+    conn_open(lc, fd, text, is_loopback, source);
 }
 
 static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
@@ -243,6 +287,7 @@ static void server_free(struct http_server *s)
         free(s->lanes[i].accept_events);
     }
     pool_free(&s->pool);
+    peers_free(&s->peers);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s->common_headers);
@@ -283,6 +328,7 @@ static int make_lanes(struct http_server *s,
         lc->lane = opts->lanes[i];
         lc->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         lc->start_msg.run = on_start;
+        lc->evict_msg.run = on_evict;
         io_random(&lc->next_id, sizeof(lc->next_id));
         s->lane_count = i + 1;
         lc->accept_events =
@@ -307,6 +353,7 @@ int http_server_start(const struct http_server_opts *opts,
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     pool_init(&s->pool, s->limits.pool_bytes);
+    peers_init(&s->peers);
     s->listeners = calloc(opts->listen_count, sizeof(*s->listeners));
     s->common_headers =
         strdup(opts->app.common_headers ? opts->app.common_headers : "");
@@ -376,6 +423,8 @@ void http_server_stop(struct http_server *s)
     if (!s)
         return;
     atomic_store(&s->is_draining, true);
+    on_all_lanes(s, on_stop);
+    /* Behind what a lane may have asked of another before it stopped. */
     on_all_lanes(s, on_stop);
     pthread_mutex_lock(&s->lock);
     while (s->conns > 0 || s->exchanges > 0)
