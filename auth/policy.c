@@ -1,5 +1,7 @@
 #include "auth/policy.h"
 
+#include "auth/pattern.h"
+
 enum policy_answer policy_may(const struct policy *p, enum policy_action action,
                               struct slice repository)
 {
@@ -18,4 +20,13 @@ enum policy_answer policy_may(const struct policy *p, enum policy_action action,
     default:
         return POLICY_DISABLED;
     }
+}
+
+bool policy_is_sparse(const struct policy *p, struct slice repository)
+{
+    for (size_t i = 0; i < p->sparse_count; i++) {
+        if (pattern_matches(slice_of(p->sparse[i]), repository))
+            return true;
+    }
+    return false;
 }

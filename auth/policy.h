@@ -30,6 +30,9 @@ enum policy_answer {
 struct policy {
     bool is_read_only;
     bool allows_delete;
+    bool deletes_used;         /* also what a manifest refers to */
+    const char *const *sparse; /* patterns; borrowed */
+    size_t sparse_count;
 };
 
 /*
@@ -39,5 +42,11 @@ struct policy {
  */
 enum policy_answer policy_may(const struct policy *p, enum policy_action action,
                               struct slice repository);
+
+/*
+ * May a manifest of this repository name blobs and manifests that are not in
+ * it?  Thread: any.
+ */
+bool policy_is_sparse(const struct policy *p, struct slice repository);
 
 #endif

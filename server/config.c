@@ -11,10 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/pattern.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "server/http/head.h"
 
-enum kind { KIND_BOOL, KIND_NUMBER, KIND_STRING, KIND_LIST };
+enum kind {
+    KIND_BOOL,
+    KIND_NUMBER,   /* int64_t */
+    KIND_UNSIGNED, /* of the HTTP limits */
+    KIND_SIZE,     /* the same, size_t */
+    KIND_STRING,
+    KIND_LIST,
+};
+
+#define AT(member)   offsetof(struct config, member)
+#define HTTP(member) offsetof(struct config, http.member)
+#define HOUR_MS      3600000
 
 /* Every key: name, kind, bounds of numbers, where it goes. */
 static const struct {
@@ -23,34 +36,37 @@ static const struct {
     long min, max;
     size_t at;
 } keys[] = {
-    {"listen", KIND_LIST, 0, 0, offsetof(struct config, listen)},
-    {"root", KIND_STRING, 0, 0, offsetof(struct config, root)},
-    {"log-file", KIND_STRING, 0, 0, offsetof(struct config, log_file)},
-    {"log-level", KIND_STRING, 0, 0, offsetof(struct config, log_level)},
-    {"allow-anonymous", KIND_BOOL, 0, 0,
-     offsetof(struct config, allow_anonymous)},
-    {"read-only", KIND_BOOL, 0, 0, offsetof(struct config, read_only)},
-    {"allow-delete", KIND_BOOL, 0, 0, offsetof(struct config, allow_delete)},
-    {"sparse-manifests", KIND_BOOL, 0, 0,
-     offsetof(struct config, sparse_manifests)},
-    {"delete-delay", KIND_NUMBER, 0, 31536000,
-     offsetof(struct config, delete_delay_s)},
-    {"collect-grace", KIND_NUMBER, 1, 31536000,
-     offsetof(struct config, collect_grace_s)},
-    {"upload-idle", KIND_NUMBER, 1, 31536000,
-     offsetof(struct config, upload_idle_s)},
-    {"upload-ttl", KIND_NUMBER, 1, 31536000,
-     offsetof(struct config, upload_ttl_s)},
-    {"min-free", KIND_NUMBER, -1, LONG_MAX,
-     offsetof(struct config, min_free_bytes)},
-    {"max-connections", KIND_NUMBER, 16, 1000000,
-     offsetof(struct config, max_connections)},
-    {"head-timeout", KIND_NUMBER, 10, 3600000,
-     offsetof(struct config, head_timeout_ms)},
-    {"idle-timeout", KIND_NUMBER, 10, 3600000,
-     offsetof(struct config, idle_timeout_ms)},
-    {"drain-timeout", KIND_NUMBER, 0, 3600000,
-     offsetof(struct config, drain_timeout_ms)},
+    {"listen", KIND_LIST, 0, 0, AT(listen)},
+    {"root", KIND_STRING, 0, 0, AT(root)},
+    {"log-file", KIND_STRING, 0, 0, AT(log_file)},
+    {"log-level", KIND_STRING, 0, 0, AT(log_level)},
+    {"allow-anonymous", KIND_BOOL, 0, 0, AT(allow_anonymous)},
+    {"read-only", KIND_BOOL, 0, 0, AT(read_only)},
+    {"allow-delete", KIND_BOOL, 0, 0, AT(allow_delete)},
+    {"delete-used", KIND_BOOL, 0, 0, AT(delete_used)},
+    {"sparse-repositories", KIND_LIST, 0, 0, AT(sparse)},
+    {"delete-delay", KIND_NUMBER, 0, 31536000, AT(delete_delay_s)},
+    {"collect-grace", KIND_NUMBER, 1, 31536000, AT(collect_grace_s)},
+    {"upload-idle", KIND_NUMBER, 1, 31536000, AT(upload_idle_s)},
+    {"upload-ttl", KIND_NUMBER, 1, 31536000, AT(upload_ttl_s)},
+    {"min-free", KIND_NUMBER, -1, LONG_MAX, AT(min_free_bytes)},
+    {"drain-timeout", KIND_NUMBER, 0, HOUR_MS, AT(drain_timeout_ms)},
+    {"max-connections", KIND_UNSIGNED, 1, 1000000, HTTP(connections)},
+    {"max-connections-per-address", KIND_UNSIGNED, 0, 1000000,
+     HTTP(per_address)},
+    {"requests-per-connection", KIND_UNSIGNED, 1, 1000000000, HTTP(requests)},
+    {"head-timeout", KIND_UNSIGNED, 10, HOUR_MS, HTTP(header_ms)},
+    {"idle-timeout", KIND_UNSIGNED, 10, HOUR_MS, HTTP(idle_ms)},
+    {"head-bytes", KIND_SIZE, 256, 1 << 20, HTTP(head_bytes)},
+    {"target-bytes", KIND_SIZE, 64, 1 << 20, HTTP(line_bytes)},
+    {"header-bytes", KIND_SIZE, 64, 1 << 20, HTTP(header_bytes)},
+    {"header-count", KIND_UNSIGNED, 1, HEAD_HEADERS_MAX, HTTP(headers)},
+    {"body-window", KIND_UNSIGNED, 10, HOUR_MS, HTTP(window_ms)},
+    {"body-rate", KIND_UNSIGNED, 0, 1 << 30, HTTP(min_bps)},
+    {"body-idle", KIND_UNSIGNED, 10, HOUR_MS, HTTP(body_idle_ms)},
+    {"body-memory", KIND_SIZE, HTTP_BLOCK_SIZE, LONG_MAX, HTTP(pool_bytes)},
+    {"linger-timeout", KIND_UNSIGNED, 10, HOUR_MS, HTTP(linger_ms)},
+    {"linger-bytes", KIND_SIZE, 0, 1 << 30, HTTP(linger_bytes)},
 };
 
 const char *config_key(size_t i)
@@ -67,21 +83,37 @@ int config_init(struct config *c, struct err *e)
         .upload_idle_s = 900,
         .upload_ttl_s = 86400,
         .min_free_bytes = -1,
-        .max_connections = 20000,
-        .head_timeout_ms = 10000,
-        .idle_timeout_ms = 120000,
         .drain_timeout_ms = 30000,
     };
+    http_limits_default(&c->http);
     c->log_level = strdup("info");
     if (!c->log_level)
         return err_set(e, ERR_NO_MEMORY, "configuration: out of memory");
     return 0;
 }
 
+void config_list_clear(struct config_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->at[i]);
+    *list = (struct config_list){.count = 0};
+}
+
+int config_list_add(struct config_list *list, const char *value, struct err *e)
+{
+    if (list->count == CONFIG_MAX_LIST)
+        return err_set(e, ERR_INVALID, "over %d entries", CONFIG_MAX_LIST);
+    list->at[list->count] = strdup(value);
+    if (!list->at[list->count])
+        return err_set(e, ERR_NO_MEMORY, "configuration: out of memory");
+    list->count++;
+    return 0;
+}
+
 void config_free(struct config *c)
 {
-    for (int i = 0; i < c->listen_count; i++)
-        free(c->listen[i]);
+    config_list_clear(&c->listen);
+    config_list_clear(&c->sparse);
     free(c->root);
     free(c->log_file);
     free(c->log_level);
@@ -149,18 +181,37 @@ static int take_string(char **at, const char *value, struct err *e)
     return 0;
 }
 
-static int take_list(struct config *c, cfg_t *cfg, const char *name,
+static int take_list(struct config_list *list, cfg_t *cfg, const char *name,
                      const char *path, struct err *e)
 {
-    unsigned n = cfg_size(cfg, name);
+    config_list_clear(list);
+    for (unsigned i = 0; i < cfg_size(cfg, name); i++) {
+        if (config_list_add(list, cfg_getnstr(cfg, name, i), e) < 0)
+            return err_prefix(e, "%s: %s", path, name);
+    }
+    return 0;
+}
 
-    if (n > CONFIG_MAX_LISTEN)
-        return err_set(e, ERR_INVALID, "%s: over %d addresses in %s", path,
-                       CONFIG_MAX_LISTEN, name);
-    for (unsigned i = 0; i < n; i++) {
-        if (take_string(&c->listen[i], cfg_getnstr(cfg, name, i), e) < 0)
-            return -1;
-        c->listen_count = (int)i + 1;
+static int take_number(void *at, enum kind kind, long number)
+{
+    if (kind == KIND_NUMBER)
+        *(int64_t *)at = number;
+    else if (kind == KIND_UNSIGNED)
+        *(unsigned *)at = (unsigned)number;
+    else
+        *(size_t *)at = (size_t)number;
+    return 0;
+}
+
+/* What the kind of a key does not say. */
+static int check_values(const struct config *c, const char *path, struct err *e)
+{
+    for (size_t i = 0; i < c->sparse.count; i++) {
+        if (!pattern_is_valid(slice_of(c->sparse.at[i])))
+            return err_set(e, ERR_INVALID,
+                           "%s: sparse-repositories: '%.80s' is no pattern of "
+                           "repository names",
+                           path, c->sparse.at[i]);
     }
     return 0;
 }
@@ -181,15 +232,16 @@ static int take_key(struct config *c, cfg_t *cfg, size_t i, const char *path,
     case KIND_STRING:
         return take_string(at, cfg_getstr(cfg, name), e);
     case KIND_LIST:
-        return take_list(c, cfg, name, path, e);
+        return take_list(at, cfg, name, path, e);
     case KIND_NUMBER:
+    case KIND_UNSIGNED:
+    case KIND_SIZE:
     default:
         number = cfg_getint(cfg, name);
         if (number < keys[i].min || number > keys[i].max)
             return err_set(e, ERR_INVALID, "%s: %s is not between %ld and %ld",
                            path, name, keys[i].min, keys[i].max);
-        *(int64_t *)at = number;
-        return 0;
+        return take_number(at, keys[i].kind, number);
     }
 }
 
@@ -207,10 +259,10 @@ int config_read(struct config *c, const char *path, struct err *e)
         cfg_opt_t string = CFG_STR(keys[i].name, NULL, CFGF_NODEFAULT);
         cfg_opt_t list = CFG_STR_LIST(keys[i].name, NULL, CFGF_NODEFAULT);
 
-        opts[i] = keys[i].kind == KIND_NUMBER   ? number
-                  : keys[i].kind == KIND_BOOL   ? flag
+        opts[i] = keys[i].kind == KIND_BOOL     ? flag
                   : keys[i].kind == KIND_STRING ? string
-                                                : list;
+                  : keys[i].kind == KIND_LIST   ? list
+                                                : number;
     }
     opts[array_len(keys)] = (cfg_opt_t)CFG_END();
     cfg = cfg_init(opts, CFGF_NONE);
@@ -228,5 +280,5 @@ int config_read(struct config *c, const char *path, struct err *e)
     for (size_t i = 0; rc == 0 && i < array_len(keys); i++)
         rc = take_key(c, cfg, i, path, e);
     cfg_free(cfg);
-    return rc;
+    return rc == 0 ? check_values(c, path, e) : rc;
 }

@@ -187,6 +187,7 @@ void h_blob(struct req *r)
         r->write.del.what = DELETE_BLOB;
         snprintf(r->write.del.repo, sizeof(r->write.del.repo), "%s", r->name);
         r->write.del.digest = r->digest;
+        r->write.del.force = r->api->policy.deletes_used;
         if (req_condition(r, &r->write.del.when) == 0)
             req_write(r, after_delete);
         return;

@@ -162,6 +162,7 @@ static void after_parse(struct req *r)
     j->len = put->len;
     j->digest = r->digest;
     j->by_tag = r->by_tag;
+    j->is_sparse = policy_is_sparse(&r->api->policy, r->route.name);
     j->when = put->when;
     j->tag_count = put->tag_count;
     memcpy(j->tags, put->tags, sizeof(put->tags));
@@ -265,6 +266,7 @@ static void h_delete(struct req *r)
     store_job_delete_init(j);
     j->what = r->by_tag ? DELETE_TAG : DELETE_MANIFEST;
     j->digest = r->digest;
+    j->force = r->api->policy.deletes_used;
     snprintf(j->repo, sizeof(j->repo), "%s", r->name);
     if (r->by_tag)
         snprintf(j->tag, sizeof(j->tag), "%s", r->ref);

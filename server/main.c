@@ -83,10 +83,10 @@ static void harden(void)
 
 static int check_listen(const struct config *c, struct err *e)
 {
-    for (int i = 0; i < c->listen_count; i++) {
+    for (size_t i = 0; i < c->listen.count; i++) {
         bool is_loopback;
 
-        if (http_address_check(c->listen[i], &is_loopback, e) < 0)
+        if (http_address_check(c->listen.at[i], &is_loopback, e) < 0)
             return -1;
         if (!is_loopback && !c->allow_anonymous)
             return err_set(e, ERR_DENIED,
@@ -94,7 +94,7 @@ static int check_listen(const struct config *c, struct err *e)
                            "users: everybody who reaches it could read and "
                            "write everything; give --allow-anonymous if that "
                            "is what you want",
-                           c->listen[i]);
+                           c->listen.at[i]);
     }
     return 0;
 }
@@ -107,7 +107,6 @@ static int start_store(struct daemon *d, struct err *e)
         .upload_idle_s = d->config.upload_idle_s,
         .upload_ttl_s = d->config.upload_ttl_s,
         .min_free_bytes = d->config.min_free_bytes,
-        .sparse = d->config.sparse_manifests,
         .reap_delay_s =
             d->config.delete_delay_s ? d->config.delete_delay_s : -1,
     };
@@ -159,15 +158,15 @@ static int start_http(struct daemon *d, const char *const *listen, size_t n,
                 .common_headers = API_COMMON_HEADERS},
     };
 
-    http_limits_default(&opts.limits);
-    opts.limits.header_ms = (unsigned)d->config.head_timeout_ms;
-    opts.limits.idle_ms = (unsigned)d->config.idle_timeout_ms;
-    opts.limits.connections = (unsigned)d->config.max_connections;
+    opts.limits = d->config.http;
     d->api = (struct api_opts){
         .store = d->store,
         .workq = d->workq,
         .policy = {.is_read_only = d->config.read_only,
-                   .allows_delete = d->config.allow_delete},
+                   .allows_delete = d->config.allow_delete,
+                   .deletes_used = d->config.delete_used,
+                   .sparse = (const char *const *)d->config.sparse.at,
+                   .sparse_count = d->config.sparse.count},
     };
     return http_server_start(&opts, &d->http, e);
 }
@@ -178,9 +177,9 @@ static int listen_all(struct daemon *d, struct err *e)
     static const char *const both[] = {"127.0.0.1:5000", "[::1]:5000"};
     struct err first = {0};
 
-    if (d->config.listen_count > 0)
-        return start_http(d, (const char *const *)d->config.listen,
-                          (size_t)d->config.listen_count, e);
+    if (d->config.listen.count > 0)
+        return start_http(d, (const char *const *)d->config.listen.at,
+                          d->config.listen.count, e);
     if (start_http(d, both, 2, &first) == 0)
         return 0;
     if (first.sys == EADDRNOTAVAIL || first.sys == EAFNOSUPPORT)

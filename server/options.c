@@ -84,20 +84,11 @@ static int set_string(char **at, const char *value, struct err *e)
 static int add_listen(struct config *c, const char *value, bool *is_first,
                       struct err *e)
 {
-    if (*is_first) {
-        for (int i = 0; i < c->listen_count; i++) {
-            free(c->listen[i]);
-            c->listen[i] = NULL;
-        }
-        c->listen_count = 0;
-        *is_first = false;
-    }
-    if (c->listen_count == CONFIG_MAX_LISTEN)
-        return err_set(e, ERR_INVALID, "over %d addresses", CONFIG_MAX_LISTEN);
-    if (set_string(&c->listen[c->listen_count], value, e) < 0)
-        return -1;
-    c->listen_count++;
-    return 0;
+    if (*is_first)
+        config_list_clear(&c->listen);
+    *is_first = false;
+    return config_list_add(&c->listen, value, e) < 0 ? err_prefix(e, "--listen")
+                                                     : 0;
 }
 
 /*

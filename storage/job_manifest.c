@@ -53,7 +53,7 @@ static int check_references(struct store *s, struct store_job_manifest *j,
                            "the size of %s is %lld, the manifest says %lld",
                            digest_format(&ref->digest, text), (long long)size,
                            (long long)ref->size);
-        if (rc == 0 && !ref->is_optional && !s->opts.sparse)
+        if (rc == 0 && !ref->is_optional && !j->is_sparse)
             note_missing(j, &ref->digest);
     }
     if (j->missing_count > 0)

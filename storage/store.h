@@ -27,7 +27,6 @@ struct store_opts {
     int64_t upload_idle_s;  /* an upload without bytes expires after this */
     int64_t upload_ttl_s;   /* an upload with bytes expires after this */
     int64_t min_free_bytes; /* uploads are refused below; -1: 1 GiB or 5 % */
-    bool sparse;            /* accept manifests with missing references */
     int64_t reap_delay_s;   /* a deleted blob's file goes after this;
                                0: 10 s, < 0: at once */
 };
@@ -269,6 +268,7 @@ struct store_job_manifest {
     size_t tag_count;
     /* About tags[0] when the manifest is put by tag, else about digest. */
     bool by_tag;
+    bool is_sparse; /* references may be missing */
     struct store_condition when;
     struct digest missing[16]; /* output, the first ones */
     size_t missing_count;

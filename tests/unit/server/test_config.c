@@ -37,6 +37,28 @@ static void test_example_names_every_key(void **state)
     free(text);
 }
 
+static void same_limits(const struct http_limits *a,
+                        const struct http_limits *b)
+{
+#define SAME(member) assert_int_equal(a->member, b->member)
+    SAME(head_bytes);
+    SAME(line_bytes);
+    SAME(header_bytes);
+    SAME(headers);
+    SAME(header_ms);
+    SAME(idle_ms);
+    SAME(window_ms);
+    SAME(min_bps);
+    SAME(body_idle_ms);
+    SAME(linger_ms);
+    SAME(linger_bytes);
+    SAME(connections);
+    SAME(per_address);
+    SAME(requests);
+    SAME(pool_bytes);
+#undef SAME
+}
+
 static void test_example_is_the_default(void **state)
 {
     struct config plain, read;
@@ -47,21 +69,20 @@ static void test_example_is_the_default(void **state)
     assert_int_equal(config_init(&read, &e), 0);
     assert_int_equal(config_read(&read, "registry.conf.example", &e), 0);
     assert_string_equal(plain.log_level, read.log_level);
-    assert_int_equal(read.listen_count, 2);
+    assert_int_equal(read.listen.count, 2);
     assert_null(read.root);
     assert_int_equal(plain.allow_anonymous, read.allow_anonymous);
     assert_int_equal(plain.read_only, read.read_only);
     assert_int_equal(plain.allow_delete, read.allow_delete);
-    assert_int_equal(plain.sparse_manifests, read.sparse_manifests);
+    assert_int_equal(plain.delete_used, read.delete_used);
+    assert_int_equal(read.sparse.count, 0);
     assert_int_equal(plain.delete_delay_s, read.delete_delay_s);
     assert_int_equal(plain.collect_grace_s, read.collect_grace_s);
     assert_int_equal(plain.upload_idle_s, read.upload_idle_s);
     assert_int_equal(plain.upload_ttl_s, read.upload_ttl_s);
     assert_int_equal(plain.min_free_bytes, read.min_free_bytes);
-    assert_int_equal(plain.max_connections, read.max_connections);
-    assert_int_equal(plain.head_timeout_ms, read.head_timeout_ms);
-    assert_int_equal(plain.idle_timeout_ms, read.idle_timeout_ms);
     assert_int_equal(plain.drain_timeout_ms, read.drain_timeout_ms);
+    same_limits(&plain.http, &read.http);
     config_free(&plain);
     config_free(&read);
 }

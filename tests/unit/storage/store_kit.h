@@ -20,6 +20,7 @@ struct kit {
     struct store_opts opts;
     struct store *store;
     struct store_reader *reader;
+    bool is_sparse; /* of kit_manifest() */
 };
 
 static inline void kit_open(struct kit *k)
@@ -190,6 +191,7 @@ static inline enum err_code kit_manifest(struct kit *k, const char *repo,
         fail_msg("parse: %s", e.msg);
     store_job_manifest_init(&j);
     j.repo = repo;
+    j.is_sparse = k->is_sparse;
     j.parsed = &m;
     j.bytes = text;
     j.len = strlen(text);

@@ -263,9 +263,7 @@ static void test_sparse(void **state)
 
     kit_image(text, sizeof(text), &c, 5, "");
     assert_int_equal(kit_manifest(k, "r", text, "t", NULL, &d), ERR_MISSING);
-    kit_close(k);
-    k->opts.sparse = true;
-    kit_open(k);
+    k->is_sparse = true;
     assert_int_equal(kit_manifest(k, "r", text, "t", NULL, &d), ERR_NONE);
     kit_push(k, "r", "later");
     assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_BUSY);

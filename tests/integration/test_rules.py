@@ -1,0 +1,125 @@
+"""Rules per repository and per server that the configuration sets."""
+
+import json
+
+import pytest
+
+from conftest import Berthd
+from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, sha256
+
+UNKNOWN = "sha256:" + "0" * 64
+LATER = b"later"
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """configured(text): a berthd of its own with this configuration."""
+    servers = []
+
+    def start(text):
+        conf = tmp_path / "registry.conf"
+        conf.write_text(text)
+        server = Berthd(tmp_path / "data", "--config", str(conf))
+        servers.append(server)
+        return server.client()
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def manifest(config=UNKNOWN, size=2):
+    return json.dumps({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+        "config": {"mediaType": OCI_CONFIG, "digest": config,
+                   "size": size}}).encode()
+
+
+def index(*children):
+    return json.dumps({
+        "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
+            {"mediaType": OCI_MANIFEST, "digest": sha256(c), "size": len(c)}
+            for c in children]}).encode()
+
+
+def test_sparse_by_pattern(configured):
+    http = configured('sparse-repositories = {"mirror/**", "ci/*/cache"}\n')
+    for repo in ("mirror/a", "mirror/a/b", "ci/x/cache"):
+        assert http.put_manifest(repo, "v", manifest()).status == 201
+        assert http("GET", f"/v2/{repo}/manifests/v").body == manifest()
+    for repo in ("mirror", "mirrors/a", "ci/x/y/cache", "team/app"):
+        answer = http.put_manifest(repo, "v", manifest())
+        assert (answer.status, answer.code) == (400, "MANIFEST_BLOB_UNKNOWN")
+        assert http("GET", f"/v2/{repo}/manifests/v").status == 404
+
+
+def test_every_repository_can_be_sparse(configured):
+    http = configured('sparse-repositories = {"**"}\n')
+    assert http.put_manifest("a/b/c", "v", manifest()).status == 201
+    assert http.put_manifest("a", "v", manifest()).status == 201
+
+
+@pytest.mark.parametrize("order", ["index first", "children first", "mixed"])
+def test_index_and_children_in_any_order(configured, order):
+    http = configured('sparse-repositories = {"**"}\n')
+    children = [manifest(sha256(str(i).encode()), 1) for i in range(3)]
+    whole = index(*children)
+    puts = [("all", whole, OCI_INDEX)] + [
+        (sha256(c), c, OCI_MANIFEST) for c in children]
+    if order == "children first":
+        puts.append(puts.pop(0))
+    elif order == "mixed":
+        puts.insert(2, puts.pop(0))
+    for ref, data, kind in puts:
+        assert http.put_manifest("r", ref, data, kind).status == 201
+    for ref, data, kind in puts:
+        got = http("GET", f"/v2/r/manifests/{ref}")
+        assert (got.body, got["content-type"]) == (data, kind)
+    used = http("DELETE", f"/v2/r/manifests/{sha256(children[0])}")
+    assert (used.status, used.code) == (405, "UNSUPPORTED")
+
+
+def test_sparse_does_not_accept_a_wrong_size(configured):
+    http = configured('sparse-repositories = {"**"}\n')
+    http.push_blob("r", LATER)
+    answer = http.put_manifest("r", "v", manifest(sha256(LATER), 4))
+    assert (answer.status, answer.code) == (400, "MANIFEST_INVALID")
+
+
+def test_blob_pushed_after_its_manifest_is_in_use(configured):
+    http = configured('sparse-repositories = {"**"}\n')
+    data = manifest(sha256(LATER), len(LATER))
+    assert http.put_manifest("r", "v", data).status == 201
+    http.push_blob("r", LATER)
+    answer = http("DELETE", f"/v2/r/blobs/{sha256(LATER)}")
+    assert (answer.status, answer.code) == (405, "UNSUPPORTED")
+    assert sha256(data) in answer.json()["errors"][0]["message"]
+
+
+def test_delete_of_what_is_used(configured):
+    http = configured("delete-used = true\n")
+    data, digest = http.push_image("r", "v", [b"layer"])
+    assert http.put_manifest("r", "all", index(data), OCI_INDEX).status == 201
+    layer = f"/v2/r/blobs/{sha256(b'layer')}"
+    assert http("DELETE", layer).status == 202
+    assert http("HEAD", layer).status == 404
+    assert http("GET", f"/v2/r/manifests/{digest}").body == data
+    assert http("DELETE", f"/v2/r/manifests/{digest}").status == 202
+    assert http("HEAD", f"/v2/r/manifests/{digest}").status == 404
+    assert http("GET", "/v2/r/manifests/all").body == index(data)
+    # It can be pushed again, and is there again.
+    http.push_blob("r", b"layer")
+    assert http.put_manifest("r", "v", data).status == 201
+    assert http("GET", layer).body == b"layer"
+
+
+def test_delete_switched_off(configured):
+    http = configured("allow-delete = false\n")
+    _, digest = http.push_image("r", "v")
+    for path in ("manifests/v", f"manifests/{digest}",
+                 f"blobs/{sha256(b'layer')}"):
+        answer = http("DELETE", f"/v2/r/{path}")
+        assert (answer.status, answer.code) == (405, "UNSUPPORTED")
+        assert http("HEAD", f"/v2/r/{path}").status == 200
+    where = http.begin("r")
+    assert http("DELETE", where, b"").status == 204  # an upload is no content
