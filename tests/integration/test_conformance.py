@@ -1,0 +1,120 @@
+"""The specification's own conformance program, everything on.
+
+It needs Go once: the program is built into build/cache and kept there.  Where
+it cannot be had, the tests are skipped and say why.
+"""
+
+import collections
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import xml.etree.ElementTree as xml
+
+import pytest
+
+from conftest import TOP, Berthd
+
+MODULE = "github.com/opencontainers/distribution-spec/conformance"
+VERSION = "v0.0.0-20260831232431-97274622c111"
+CACHE = TOP / "build" / "cache"
+BUILD_TIMEOUT_S = 900
+RUN_TIMEOUT_S = 600
+# What a version of the specification does not have is switched off by the
+# program itself; nothing else may be.
+DISABLED = {
+    ("1.1", False): {"Blob upload cancel", "Manifest put with tag params",
+                     "Sparse Manifests", "Tag Param", "Tag Param sha512"},
+    ("dev", False): {"Sparse Manifests"},
+    ("dev", True): set(),
+}
+APIS, DATA = 28, 24
+
+
+def find_go():
+    return shutil.which("go") or next(
+        (p for p in ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
+         if os.access(p, os.X_OK)), None)
+
+
+@pytest.fixture(scope="module")
+def program():
+    path = CACHE / f"conformance-{VERSION}"
+    if path.exists():
+        return path
+    go = find_go()
+    if not go:
+        pytest.skip("Go is not installed: the conformance program cannot be "
+                    "built")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        try:
+            done = subprocess.run(
+                [go, "install", f"{MODULE}@{VERSION}"],
+                env={**os.environ, "GOBIN": folder, "GOFLAGS": "-mod=mod"},
+                cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
+                text=True, timeout=BUILD_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            pytest.skip("the conformance program was not built in time")
+        if done.returncode != 0:
+            pytest.skip("the conformance program cannot be fetched or built: "
+                        + done.stderr.strip()[-300:])
+        os.rename(pathlib.Path(folder) / "conformance", path)
+    return path
+
+
+def read_results(path):
+    """{"apis": {name: result}, "data": {name: result}} of results.yaml."""
+    found, section = collections.defaultdict(dict), None
+    for line in path.read_text().splitlines():
+        if not line.startswith(" "):
+            section = line.rstrip(":")
+        elif section in ("apis", "data") and not line.startswith("   "):
+            name, _, result = line.strip().rpartition(": ")
+            found[section][name] = result
+    return found
+
+
+def count(path):
+    """(passed, everything else) of the single checks in junit.xml."""
+    states = collections.Counter()
+    for case in xml.parse(path).iter("testcase"):
+        text = "".join(case.itertext())
+        off = "is disabled in the configuration" in text
+        states["disabled" if off else case.get("status")] += 1
+    return states.pop("passed", 0), dict(states)
+
+
+@pytest.mark.parametrize("version, sparse", sorted(DISABLED))
+def test_conformance(program, tmp_path, capsys, version, sparse):
+    args = []
+    if sparse:
+        conf = tmp_path / "registry.conf"
+        conf.write_text('sparse-repositories = {"conformance/*"}\n')
+        args = ["--config", str(conf)]
+    server = Berthd(tmp_path / "data", *args)
+    results = tmp_path / "results"
+    done = subprocess.run(
+        [program], cwd=tmp_path, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=RUN_TIMEOUT_S,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path),
+             "OCI_VERSION": version, "OCI_REGISTRY": server.host,
+             "OCI_TLS": "disabled", "OCI_REPO1": "conformance/repo1",
+             "OCI_REPO2": "conformance/repo2",
+             "OCI_DATA_SPARSE": "true" if sparse else "false",
+             "OCI_RESULTS_DIR": str(results)})
+    server.stop()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = read_results(results / "results.yaml")
+    assert (len(found["apis"]), len(found["data"])) == (APIS, DATA)
+    everything = {**found["apis"], **found["data"]}
+    off = {n for n, result in everything.items() if result == "Disabled"}
+    assert off == DISABLED[version, sparse]
+    assert all(r == "Pass" for n, r in everything.items() if n not in off)
+    passed, other = count(results / "junit.xml")
+    assert passed > 600 and set(other) <= {"disabled"}, other
+    with capsys.disabled():
+        print(f"\nconformance {version}{' sparse' if sparse else ''}: "
+              f"{passed} passed, 0 failed, 0 skipped, "
+              f"{other.get('disabled', 0)} off in this version")
