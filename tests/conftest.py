@@ -160,7 +160,7 @@ def http(shared):
 
 
 @pytest.fixture(scope="module")
-def own_store(tmp_path_factory):
+def fresh_store(tmp_path_factory):
     """berth's folders, empty and of this module's own."""
     kept = {key: os.environ.get(key) for key in ("BERTH_ROOT", "BERTH_RUN")}
     root = tmp_path_factory.mktemp("berth")

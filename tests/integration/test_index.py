@@ -10,7 +10,7 @@ import pytest
 from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, sha256
 from test_runtime import berth, rootfs_tar
 
-pytestmark = pytest.mark.usefixtures("own_store")
+pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def put_manifest(client, repo, tag, manifest):
@@ -235,13 +235,13 @@ def test_inspect_tells_what_is_not_there(index, names):
         assert done.returncode == 1 and done.stdout == ""
 
 
-def test_labels_of_the_image(own_store, index, names):
+def test_labels_of_the_image(fresh_store, index, names):
     names.append(index["name"])
     container = berth("run", "-d", "--label", "arch=mine", "-l", "own=x=y",
                       index["name"], "sleep", "1000").strip()
     try:
         record = json.loads(
-            (own_store / "containers" / container / "record.json").read_text())
+            (fresh_store / "containers" / container / "record.json").read_text())
         assert sorted(record["labels"]) == ["arch=mine", "from=image",
                                             "own=x=y"]
     finally:
