@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,8 +61,12 @@ int cmd_run_image(char *const *argv)
         copy[n] = argv[n - 1];
     copy[n] = NULL;
     (void)fflush(NULL);
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
+        /* Nobody waits for the image of a run that was killed. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != parent)
+            _exit(125);
         (void)dup2(STDERR_FILENO, STDOUT_FILENO);
         _exit(cmd_exec_image(copy));
     }

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,11 +129,16 @@ static int run_child(struct istore_scratch *sc, int blob,
     if (pipe2(ends, O_CLOEXEC) != 0)
         return err_sys(e, errno, "pipe");
     scoped_fd in = ends[0], out = ends[1];
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid < 0)
         return err_sys(e, errno, "fork");
     if (pid == 0) {
         struct err quiet;
+        /* A killed pull takes this with it, or the lock of the scratch folder
+         * that was inherited here would keep that alive. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != parent)
+            _exit(1);
         r->rc = unpack_in_child(sc, blob, lower, n, folder, r);
         _exit(io_write_all(out, r, sizeof(*r), -1, &quiet) == 0 ? 0 : 1);
     }
