@@ -5,6 +5,7 @@
 #include "client/cmd.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -14,6 +15,10 @@
 #include "client/cli.h"
 #include "client/image/store.h"
 #include "client/runtime/container.h"
+#include "client/runtime/life.h"
+
+#define TAKE_WAIT_MS 10000
+#define TAKE_POLL_MS 2
 
 bool cmd_begin(const struct cli_verb *v, int argc, char **argv, char ***args,
                int *n, struct istore **s, int *status)
@@ -51,6 +56,8 @@ static int for_each(struct istore *s, char **args, int n, each_fn *fn,
         else if (is_named)
             printf("%s\n", args[i]);
     }
+    /* Also what these ended, if their monitors were dead. */
+    life_clean(s);
     istore_close(s);
     return status;
 }
@@ -85,7 +92,7 @@ static int do_stop(struct istore *s, const char *id, const struct options *o,
     struct err gone;
     if (send_signal(s, id, sig, &gone) != 0)
         return 0; /* it ended by itself */
-    if (!ct_wait(s, id, wait_s > 86400 ? -1 : (int)wait_s * 1000))
+    if (!ct_wait(s, id, wait_s > 86400 ? -1 : (int)wait_s * 1000, NULL))
         ct_kill(s, id);
     return 0;
 }
@@ -103,26 +110,46 @@ static int do_kill(struct istore *s, const char *id, const struct options *o,
 static int do_wait(struct istore *s, const char *id, const struct options *o,
                    struct err *e)
 {
-    struct ct_state st;
+    int code = CT_UNKNOWN;
     (void)o;
     (void)e;
-    (void)ct_wait(s, id, -1);
-    ct_state(s, id, &st);
-    printf("%d\n", st.exit_code);
+    (void)ct_wait(s, id, -1, &code);
+    printf("%d\n", code);
     return 0;
+}
+
+/* Become the keeper of one that does not run, ending it before if asked. */
+static int take_over(struct istore *s, const char *id, bool is_force,
+                     struct err *e)
+{
+    for (int waited_ms = 0;; waited_ms += TAKE_POLL_MS) {
+        struct ct_state st;
+        ct_state(s, id, &st);
+        if (st.status == CT_RUNNING && !is_force)
+            return err_set(e, ERR_BUSY,
+                           "container %.12s is running: stop it, or use rm -f",
+                           id);
+        if (st.status == CT_RUNNING)
+            ct_kill(s, id);
+        int life = life_take(s, id, e);
+        if (life >= 0 || e->code != ERR_BUSY || waited_ms >= TAKE_WAIT_MS)
+            return life;
+        /* It is just being started, or its monitor is just ending. */
+        (void)poll(NULL, 0, TAKE_POLL_MS);
+    }
 }
 
 static int do_rm(struct istore *s, const char *id, const struct options *o,
                  struct err *e)
 {
-    struct ct_state st;
-    ct_state(s, id, &st);
-    if (st.status == CT_RUNNING && !o->is_force)
-        return err_set(e, ERR_BUSY,
-                       "container %.12s is running: stop it, or use rm -f", id);
-    if (st.status == CT_RUNNING)
-        ct_kill(s, id);
-    return ct_remove(s, id, e);
+    scoped_fd life = take_over(s, id, o->is_force, e);
+    if (life < 0)
+        return -1;
+    if (ct_remove(s, id, e) == 0)
+        return 0;
+    /* Somebody else removed it while we waited: as was asked for. */
+    life_end(id);
+    return e->sys == ENOENT ? 0 : -1;
 }
 
 int cmd_stop(int argc, char **argv)

@@ -15,6 +15,7 @@
 #include "client/image/store.h"
 #include "client/run_record.h"
 #include "client/runtime/container.h"
+#include "client/runtime/life.h"
 #include "client/runtime/monitor.h"
 
 static struct run_options o = {
@@ -126,8 +127,9 @@ static int put_text(int dir, const char *name, const char *text, struct err *e)
 }
 
 /* What the root is made of beside the layers: mount point and /etc files. */
-static int fill_folder(const char *dir, const json_t *record, struct err *e)
+static int fill_folder(const json_t *record, void *arg, struct err *e)
 {
+    const char *dir = arg;
     scoped_fd fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char text[1024], *resolv = NULL;
     size_t n;
@@ -188,6 +190,7 @@ static int check_name(struct istore *s, const char *id, struct err *e)
                     : 0;
 }
 
+/* Make the container; returns its life sign. */
 static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
                   struct err *e)
 {
@@ -205,8 +208,13 @@ static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
         record = run_record(&o, json_object_get(config, "config"), id, dir,
                             args + 1, n - 1, e);
     int rc = -1;
-    if (record != NULL && istore_container_create(s, id, &img, record, e) == 0)
-        rc = fill_folder(dir, record, e);
+    /* First of all, so that nothing that a kill leaves is without an owner. */
+    scoped_fd life = record != NULL ? life_take(s, id, e) : -1;
+    if (life >= 0 &&
+        istore_container_create(s, id, &img, record, fill_folder, dir, e) == 0)
+        rc = take_fd(&life);
+    else if (life >= 0)
+        life_end(id);
     istore_image_free(&img);
     json_decref(config);
     json_decref(record);
@@ -230,8 +238,9 @@ static int run(struct istore *s, char **args, int n)
     struct mon_client c;
     char id[ISTORE_HEX];
 
-    if (create(s, args, n, id, &e) != 0 || write_cidfile(id, &e) != 0 ||
-        mon_start(s, id, o.detach, o.rm, &c, &e) != 0)
+    int life = create(s, args, n, id, &e);
+    if (life < 0 || write_cidfile(id, &e) != 0 ||
+        mon_start(s, id, life, o.detach, o.rm, &c, &e) != 0)
         return cli_fail(125, &e);
     int status = mon_await_start(&c);
     if (status != 0)
@@ -258,6 +267,7 @@ int cmd_run(int argc, char **argv)
     }
     if (check_flags(&e) != 0 || istore_open(NULL, &s, &e) != 0)
         return cli_fail(125, &e);
+    life_clean(s);
     int status = run(s, args, n);
     istore_close(s);
     return status;

@@ -7,6 +7,7 @@
 #include "client/cli.h"
 #include "client/image/store.h"
 #include "client/runtime/container.h"
+#include "client/runtime/life.h"
 #include "client/runtime/monitor.h"
 
 /* Start a container again; is_attached: show its output. */
@@ -25,13 +26,14 @@ static int start_again(struct istore *s, const char *name, bool is_attached,
         printf("%s\n", name);
         return 0;
     }
-    json_t *record = istore_container_read(s, id, &e);
+    int life = life_take(s, id, &e);
+    json_t *record = life >= 0 ? istore_container_read(s, id, &e) : NULL;
     if (record == NULL)
         return cli_fail(1, &e);
     bool is_tty = json_is_true(json_object_get(record, "tty"));
     bool is_removed = json_is_true(json_object_get(record, "rm"));
     json_decref(record);
-    if (mon_start(s, id, !is_attached, is_removed, &c, &e) != 0)
+    if (mon_start(s, id, life, !is_attached, is_removed, &c, &e) != 0)
         return cli_fail(1, &e);
     int status = mon_await_start(&c);
     if (status != 0)
@@ -65,6 +67,7 @@ int cmd_start(int argc, char **argv)
         return r == CLI_HELP ? 0 : cli_fail(1, &e);
     if (istore_open(NULL, &s, &e) != 0)
         return cli_fail(1, &e);
+    life_clean(s);
     int status = start_again(s, args[0], attach || interactive, interactive);
     istore_close(s);
     return status;

@@ -7,6 +7,7 @@
 #include "client/cli.h"
 #include "client/image/cmds.h"
 #include "client/image/image.h"
+#include "client/runtime/life.h"
 
 #define SWEEP_WAIT_MS 5000
 
@@ -210,6 +211,8 @@ int cmd_rmi(int argc, char **argv)
         return r == CLI_HELP ? 0 : cli_fail(125, &e);
     if (istore_open(NULL, &s, &e) != 0)
         return cli_fail(1, &e);
+    /* What a killed `run --rm` left must not keep its image. */
+    life_clean(s);
     for (int i = 0; i < n; i++) {
         if (remove_one(s, args[i], force, &e) != 0)
             status = cli_fail(1, &e);

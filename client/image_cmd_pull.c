@@ -11,6 +11,7 @@
 #include "client/image/image.h"
 #include "client/image/platform.h"
 #include "client/image/remote.h"
+#include "client/runtime/life.h"
 
 #define INDEX_DEPTH   3
 #define SWEEP_WAIT_MS 5000
@@ -238,6 +239,7 @@ static int pull(struct pull *p, const char *text, bool is_insecure,
     remote_free(p->remote);
     if (rc == 0) {
         struct err quiet;
+        life_clean(s);
         (void)!istore_sweep(s, SWEEP_WAIT_MS, NULL, &quiet);
         if (!p->is_quiet)
             (void)fprintf(stderr, "Digest: sha256:%s\n", top);

@@ -16,6 +16,7 @@ CLIENT_SRC := \
 	client/runtime/cgroup.c \
 	client/runtime/container.c \
 	client/runtime/copyup.c \
+	client/runtime/life.c \
 	client/runtime/log.c \
 	client/runtime/monitor.c \
 	client/runtime/rootfs.c \

@@ -136,15 +136,20 @@ must_check json_t *istore_config(struct istore *s,
                                  const struct istore_image *img, struct err *e);
 
 /* ---- containers ---- */
+/* Put further files into a container's folder before its record exists. */
+typedef int istore_fill_fn(const json_t *record, void *arg, struct err *e);
 /*
  * Make containers/<id>/ with upper/ and work/, and its record.  The store
  * adds the member "image" to the record, which is what keeps the layers.
+ * Inputs: fill is called under the lock, before the record (rule 5): no half
+ *         container has one.
  * Owns:   borrows record (an object; the member is set in it).
- * Errors: ERR_EXISTS, ERR_MISSING when a layer is gone.
+ * Errors: ERR_EXISTS, ERR_MISSING when a layer is gone; those of fill.
  */
 must_check int istore_container_create(struct istore *s, const char *id,
                                        const struct istore_image *img,
-                                       json_t *record, struct err *e);
+                                       json_t *record, istore_fill_fn *fill,
+                                       void *arg, struct err *e);
 /* The record; the caller json_decref()s it.  ERR_NOT_FOUND. */
 must_check json_t *istore_container_read(struct istore *s, const char *id,
                                          struct err *e);

@@ -57,8 +57,7 @@ static int make_upper(struct istore *s, const char *rel,
 }
 
 static int fill_folder(struct istore *s, const char *id,
-                       const struct istore_image *img, const json_t *record,
-                       struct err *e)
+                       const struct istore_image *img, struct err *e)
 {
     static const char *const folders[] = {"/upper", "/work"};
     char rel[ISTORE_FILE_MAX];
@@ -70,14 +69,10 @@ static int fill_folder(struct istore *s, const char *id,
         if (i == 0 && make_upper(s, rel, img, e) != 0)
             return -1;
     }
-    (void)container_path(id, "/record.json", rel, e);
-    return istore_write_json(s->dir, rel, record, e);
+    return 0;
 }
 
-/* The folders and the record, all under one hold of the lock. */
-static int make_all(struct istore *s, const char *id,
-                    const struct istore_image *img, const json_t *record,
-                    struct err *e)
+static int make_folder(struct istore *s, const char *id, struct err *e)
 {
     char rel[ISTORE_FILE_MAX];
     if (container_path(id, "", rel, e) != 0)
@@ -86,24 +81,38 @@ static int make_all(struct istore *s, const char *id,
         return errno == EEXIST
                    ? err_set(e, ERR_EXISTS, "container %.12s exists", id)
                    : err_sys(e, errno, "make %s/%s", s->path, rel);
-    int rc = fill_folder(s, id, img, record, e);
-    /* Without a record it would be listed until the next sweep. */
-    if (rc != 0)
-        istore_remove_tree(s->dir, rel);
-    return rc;
+    return 0;
+}
+
+static int write_record(struct istore *s, const char *id, const json_t *record,
+                        struct err *e)
+{
+    char rel[ISTORE_FILE_MAX];
+    if (container_path(id, "/record.json", rel, e) != 0)
+        return -1;
+    return istore_write_json(s->dir, rel, record, e);
 }
 
 int istore_container_create(struct istore *s, const char *id,
                             const struct istore_image *img, json_t *record,
-                            struct err *e)
+                            istore_fill_fn *fill, void *arg, struct err *e)
 {
+    char rel[ISTORE_FILE_MAX];
     json_t *image = istore_image_to_json(img);
     if (image == NULL || json_object_set_new(record, "image", image) != 0)
         return err_set(e, ERR_NO_MEMORY, "container record: out of memory");
+    /* The folders and the record, all under one hold of the lock. */
     scoped_fd held = istore_lock_shared(s, e);
-    if (held < 0 || istore_image_check(s, img, e) != 0)
+    if (held < 0 || istore_image_check(s, img, e) != 0 ||
+        make_folder(s, id, e) != 0)
         return -1;
-    return make_all(s, id, img, record, e);
+    if (fill_folder(s, id, img, e) == 0 && fill(record, arg, e) == 0 &&
+        write_record(s, id, record, e) == 0)
+        return 0;
+    /* Without a record it would be listed until the next sweep. */
+    (void)!container_path(id, "", rel, e);
+    istore_remove_tree(s->dir, rel);
+    return -1;
 }
 
 json_t *istore_container_read(struct istore *s, const char *id, struct err *e)

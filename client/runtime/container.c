@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "client/runtime/cgroup.h"
+#include "client/runtime/life.h"
 
 #define STATE_MAX 65536
 
@@ -61,29 +64,44 @@ int ct_find(struct istore *s, const char *text, char id[ISTORE_HEX],
                                "several containers begin with %s", text);
 }
 
-unsigned long long ct_start_time(pid_t pid)
+struct stat_line {
+    char state;
+    unsigned long long start; /* field 22 */
+    int exit_code;            /* field 52, as waitpid() tells it */
+};
+
+static bool read_stat(pid_t pid, struct stat_line *out)
 {
-    char path[64], text[1024];
+    char path[64], text[2048], *save = NULL;
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    *out = (struct stat_line){.state = 0};
     if (n <= 0)
-        return 0;
+        return false;
     text[n] = '\0';
     /* The name may hold anything, so count from the last parenthesis. */
-    const char *p = strrchr(text, ')');
-    unsigned long long start = 0;
-    char state = 0;
-    if (p == NULL ||
-        sscanf(p + 1,
-               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-               "%*s %*s %*s %*s %llu",
-               &state, &start) != 2)
-        return 0;
-    return state == 'Z' || state == 'X' ? 0 : start;
+    char *p = strrchr(text, ')');
+    int field = 3;
+    for (char *w = strtok_r(p ? p + 1 : text, " \n", &save);
+         p != NULL && w != NULL; w = strtok_r(NULL, " \n", &save), field++) {
+        if (field == 3)
+            out->state = w[0];
+        else if (field == 22)
+            out->start = strtoull(w, NULL, 10);
+        else if (field == 52)
+            out->exit_code = (int)strtol(w, NULL, 10);
+    }
+    return field > 22;
 }
 
-static void boot_id(char out[64])
+unsigned long long ct_start_time(pid_t pid)
+{
+    struct stat_line l;
+    return read_stat(pid, &l) && l.state != 'Z' && l.state != 'X' ? l.start : 0;
+}
+
+void ct_boot_id(char out[64])
 {
     scoped_fd fd =
         open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -132,7 +150,7 @@ void ct_state(struct istore *s, const char *id, struct ct_state *out)
     ct_run_dir(id, dir);
     json_t *live = load(dir, "state.json");
     const char *was = live ? json_member_string(live, "boot") : NULL;
-    boot_id(boot);
+    ct_boot_id(boot);
     if (was != NULL && strcmp(was, boot) == 0) {
         out->started = integer(live, "started");
         if (is_alive(integer(live, "monitor"), integer(live, "monitor_start")))
@@ -147,45 +165,72 @@ void ct_state(struct istore *s, const char *id, struct ct_state *out)
     if (out->status != CT_RUNNING && end != NULL) {
         const char *error = json_member_string(end, "error");
         out->status = CT_EXITED;
-        out->is_known = true;
+        out->is_known = !json_is_false(json_object_get(end, "known"));
         out->exit_code = (int)integer(end, "code");
+        out->started = integer(end, "started");
         out->is_oom = json_is_true(json_object_get(end, "oom"));
         out->finished = integer(end, "finished");
         (void)snprintf(out->error, sizeof(out->error), "%s",
                        error != NULL ? error : "");
     } else if (out->status != CT_RUNNING && live != NULL) {
         out->status = CT_EXITED;
-        out->exit_code = 255;
+        out->exit_code = CT_UNKNOWN;
     }
     json_decref(live);
     json_decref(end);
 }
 
-int ct_state_write(const char *id, pid_t pid, pid_t monitor, struct err *e)
+/* Without a sync: a machine that stops here has lost the process as well. */
+static int save_unsynced(const char *dir, const char *name, json_t *o,
+                         struct err *e)
+{
+    scoped_fd fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    scoped_free char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    scoped_fd out =
+        fd < 0 || text == NULL
+            ? -1
+            : openat(fd, name,
+                     O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                     0600);
+    if (out < 0)
+        return err_sys(e, errno, "write %s/%s", dir, name);
+    return io_write_all(out, text, strlen(text), -1, e);
+}
+
+int ct_state_write(struct istore *s, const char *id, pid_t pid, pid_t monitor,
+                   struct err *e)
 {
     char dir[PATH_MAX], boot[64];
+    json_int_t now = (json_int_t)clock_wall_s();
     ct_run_dir(id, dir);
-    boot_id(boot);
-    if (io_mkdir_all(dir, 0700, e) != 0)
+    ct_boot_id(boot);
+    if (save(dir, "state.json",
+             json_pack("{s:i,s:I,s:i,s:I,s:s,s:I}", "pid", (int)pid,
+                       "pid_start", (json_int_t)ct_start_time(pid), "monitor",
+                       (int)monitor, "monitor_start",
+                       (json_int_t)ct_start_time(monitor), "boot", boot,
+                       "started", now),
+             e) != 0)
         return -1;
-    return save(dir, "state.json",
-                json_pack("{s:i,s:I,s:i,s:I,s:s,s:I}", "pid", (int)pid,
-                          "pid_start", (json_int_t)ct_start_time(pid),
-                          "monitor", (int)monitor, "monitor_start",
-                          (json_int_t)ct_start_time(monitor), "boot", boot,
-                          "started", (json_int_t)clock_wall_s()),
-                e);
+    ct_dir(s, id, dir);
+    return save_unsynced(dir, "exit.json",
+                         json_pack("{s:i,s:b,s:I}", "code", CT_UNKNOWN, "known",
+                                   0, "started", now),
+                         e);
 }
 
 int ct_exit_write(struct istore *s, const char *id, int code, bool is_oom,
                   const char *error, struct err *e)
 {
     char dir[PATH_MAX];
+    struct ct_state st;
+    ct_state(s, id, &st);
     ct_dir(s, id, dir);
     return save(dir, "exit.json",
-                json_pack("{s:i,s:b,s:s,s:I}", "code", code, "oom", is_oom,
-                          "error", error, "finished",
-                          (json_int_t)clock_wall_s()),
+                json_pack("{s:i,s:b,s:s,s:I,s:I}", "code", code, "oom", is_oom,
+                          "error", error, "started", (json_int_t)st.started,
+                          "finished", (json_int_t)clock_wall_s()),
                 e);
 }
 
@@ -206,12 +251,54 @@ int ct_pidfd(struct istore *s, const char *id, struct err *e)
     return err_set(e, ERR_INVALID, "container %.12s is not running", id);
 }
 
-bool ct_wait(struct istore *s, const char *id, int timeout_ms)
+/* <linux/pidfd.h> of 6.15; the headers of Debian 12 are older. */
+struct pidfd_info_v0 {
+    uint64_t mask, cgroup;
+    uint32_t ids[11];
+    int32_t exit_code;
+};
+#define PIDFD_EXIT     (1u << 3)
+#define PIDFD_INFO_GET _IOWR(0xFF, 11, struct pidfd_info_v0)
+
+static int code_of(int wait_status)
+{
+    return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status)
+                                  : 128 + WTERMSIG(wait_status);
+}
+
+/*
+ * The exit code of a process that has ended, or -1: not told.  Its pidfd
+ * tells it once it was reaped; before, while init takes its time, the zombie
+ * does.
+ */
+static int told_by(int pidfd, pid_t pid)
+{
+    for (int i = 0; i < 50; i++) {
+        struct pidfd_info_v0 info = {.mask = PIDFD_EXIT};
+        struct stat_line l;
+        struct pollfd p = {.fd = pidfd};
+        /* Then ask whether it is still there: so long its pid is its own. */
+        bool is_zombie = read_stat(pid, &l) && l.state == 'Z' &&
+                         syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0;
+        int rc = ioctl(pidfd, PIDFD_INFO_GET, &info);
+        if (rc == 0 && (info.mask & PIDFD_EXIT) != 0)
+            return code_of(info.exit_code);
+        if (is_zombie)
+            return code_of(l.exit_code);
+        if (rc != 0)
+            break; /* an older kernel */
+        (void)poll(&p, 1, 10);
+    }
+    return -1;
+}
+
+bool ct_wait(struct istore *s, const char *id, int timeout_ms, int *code)
 {
     struct err e;
     struct ct_state st;
+    int told = -1;
     ct_state(s, id, &st);
-    pid_t monitor = st.monitor;
+    pid_t pid = st.pid, monitor = st.monitor;
     scoped_fd fd = ct_pidfd(s, id, &e);
     if (fd >= 0) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -224,6 +311,13 @@ bool ct_wait(struct istore *s, const char *id, int timeout_ms)
         struct pollfd p = {.fd = mon, .events = POLLIN};
         (void)poll(&p, 1, 5000);
     }
+    if (fd >= 0)
+        told = told_by(fd, pid);
+    ct_state(s, id, &st);
+    if (told >= 0 && st.status == CT_EXITED && !st.is_known)
+        (void)!ct_exit_write(s, id, told, false, "", &e);
+    if (code != NULL)
+        *code = told >= 0 ? told : st.exit_code;
     return true;
 }
 
@@ -237,19 +331,19 @@ void ct_kill(struct istore *s, const char *id)
     (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
     if (cg_detect_self(&l, &e) == 0)
         cg_kill(&l, id);
-    (void)ct_wait(s, id, 10000);
+    (void)ct_wait(s, id, 10000, NULL);
 }
 
 int ct_remove(struct istore *s, const char *id, struct err *e)
 {
-    char dir[PATH_MAX];
     struct cg_layout l;
     struct err ignored;
     if (cg_detect_self(&l, &ignored) == 0)
         cg_remove(&l, id);
-    ct_run_dir(id, dir);
-    istore_remove_tree(AT_FDCWD, dir);
-    return istore_container_remove(s, id, e);
+    int rc = istore_container_remove(s, id, e);
+    if (rc == 0)
+        life_end(id);
+    return rc;
 }
 
 static const char *text_of(const json_t *o, const char *key, const char *other)

@@ -17,6 +17,7 @@
 
 #include "client/runtime/cgroup.h"
 #include "client/runtime/container.h"
+#include "client/runtime/life.h"
 #include "client/runtime/log.h"
 #include "client/runtime/start.h"
 
@@ -26,6 +27,9 @@ struct mon {
     int data, ctl;    /* -1: the client is gone */
     int in, out, err; /* our ends; with a terminal in == -1, out = master */
     bool keeps_input; /* started detached: no client will close it */
+    bool is_removed;  /* --rm */
+    int life;         /* see life.h */
+    struct cg_layout layout;
     char input[MON_FRAME_MAX];
     size_t input_at, input_n;
 };
@@ -181,9 +185,10 @@ static int make_pipes(struct mon *m, const struct rt_spec *s, int stdio[3],
 }
 
 static int launch(struct mon *m, struct istore *s, const char *id,
-                  struct cg_layout *l, struct err *e)
+                  struct err *e)
 {
     static struct rt_spec spec;
+    struct cg_layout *l = &m->layout;
     int stdio[3];
     json_t *record = istore_container_read(s, id, e);
     if (record == NULL || ct_spec(s, id, record, &spec, e) != 0)
@@ -194,9 +199,12 @@ static int launch(struct mon *m, struct istore *s, const char *id,
     if (log_dir < 0 || clog_open(&m->log, log_dir, e) != 0 ||
         cg_detect_self(l, e) != 0 || make_pipes(m, &spec, stdio, e) != 0)
         return -1;
-    (void)unlinkat(log_dir, "exit.json", 0);
     if (cg_create(l, id, &spec.limits, e) != 0 ||
-        rt_start(&spec, l, stdio, &m->run, e) != 0)
+        rt_clone(&spec, l, stdio, &m->run, e) != 0)
+        return -1;
+    /* Known to everybody before it may run: rule 3 of container.h. */
+    if (ct_state_write(s, id, m->run.pid, getpid(), e) != 0 ||
+        rt_go(&m->run, e) != 0)
         return -1;
     for (int i = 0; i < 3; i++)
         scope_close(&stdio[i]);
@@ -204,7 +212,7 @@ static int launch(struct mon *m, struct istore *s, const char *id,
         m->out = fcntl(m->run.tty_master, F_DUPFD_CLOEXEC, 3);
         (void)fcntl(m->out, F_SETFL, O_NONBLOCK);
     }
-    return ct_state_write(id, m->run.pid, getpid(), e);
+    return 0;
 }
 
 static void report_failure(struct mon *m, int status, const struct err *e)
@@ -223,54 +231,65 @@ static int collect(struct mon *m)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static _Noreturn void monitor_main(struct istore *s, const char *id,
-                                   bool is_detached, bool is_removed, int data,
-                                   int ctl)
+/*
+ * The end of a container: what is kept is written first, then everything is
+ * taken down in the order that life_clean() can pick up after a kill.
+ */
+static void finish(struct mon *m, struct istore *s, const char *id, int code,
+                   const char *error)
 {
-    static struct mon m;
-    static struct cg_layout l;
+    struct err ignored;
+    bool is_oom = cg_was_oom_killed(&m->layout, id);
+    (void)!ct_exit_write(s, id, code, is_oom, error, &ignored);
+    if (m->is_removed) {
+        (void)!ct_remove(s, id, &ignored);
+    } else {
+        cg_remove(&m->layout, id);
+        life_end(id);
+    }
+    /* Whoever is told of the end may begin with what comes next. */
+    scope_close(&m->life);
+}
+
+static _Noreturn void monitor_main(struct mon *m, struct istore *s,
+                                   const char *id)
+{
     struct err e;
-    m = (struct mon){.data = data,
-                     .ctl = ctl,
-                     .keeps_input = is_detached,
-                     .run = {-1, -1, -1, 125},
-                     .in = -1,
-                     .out = -1,
-                     .err = -1};
-    m.log.fd = -1;
-    if (launch(&m, s, id, &l, &e) != 0) {
-        int status = m.run.status > 0 ? m.run.status : 125;
-        struct err ignored;
-        if (m.run.pidfd >= 0) {
-            (void)syscall(SYS_pidfd_send_signal, m.run.pidfd, SIGKILL, NULL, 0);
-            (void)collect(&m);
-        }
-        cg_remove(&l, id);
-        (void)!ct_exit_write(s, id, status, false, e.msg, &ignored);
-        if (is_removed)
-            (void)!ct_remove(s, id, &ignored);
-        report_failure(&m, status, &e);
+    if (launch(m, s, id, &e) != 0) {
+        int status = m->run.status > 0 ? m->run.status : 125;
+        rt_abandon(&m->run);
+        finish(m, s, id, status, e.msg);
+        report_failure(m, status, &e);
         _exit(0);
     }
-    tell(&m, 'S', "", 0);
-    loop(&m);
-    int code = collect(&m);
-    clog_close(&m.log);
-    (void)!ct_exit_write(s, id, code, cg_was_oom_killed(&l, id), "", &e);
-    cg_remove(&l, id);
-    if (is_removed)
-        (void)!ct_remove(s, id, &e);
-    tell(&m, 'X', &code, sizeof(code));
+    tell(m, 'S', "", 0);
+    loop(m);
+    int code = collect(m);
+    clog_close(&m->log);
+    finish(m, s, id, code, "");
+    tell(m, 'X', &code, sizeof(code));
     _exit(0);
 }
 
-int mon_start(struct istore *s, const char *id, bool is_detached,
+int mon_start(struct istore *s, const char *id, int life, bool is_detached,
               bool is_removed, struct mon_client *out, struct err *e)
 {
+    static struct mon m;
     int data[2], ctl[2];
+    scoped_fd mine = life;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, data) != 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl) != 0)
         return err_sys(e, errno, "make a socket pair");
+    m = (struct mon){.data = data[1],
+                     .ctl = ctl[1],
+                     .keeps_input = is_detached,
+                     .is_removed = is_removed,
+                     .life = life,
+                     .run = {-1, -1, -1, 125, -1},
+                     .log.fd = -1,
+                     .in = -1,
+                     .out = -1,
+                     .err = -1};
     (void)fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
@@ -287,7 +306,7 @@ int mon_start(struct istore *s, const char *id, bool is_detached,
             (void)dup2(null_fd, i);
         (void)close(data[0]);
         (void)close(ctl[0]);
-        monitor_main(s, id, is_detached, is_removed, data[1], ctl[1]);
+        monitor_main(&m, s, id);
     }
     (void)close(data[1]);
     (void)close(ctl[1]);

@@ -25,11 +25,13 @@ struct mon_client {
 
 /*
  * Fork the monitor of a container whose record exists; it starts it.
+ * Owns:   life, the descriptor of life_take(), becomes the monitor's; it is
+ *         closed here in any case.
  * Errors: only of the fork; what went wrong later comes as 'E'.
  */
-must_check int mon_start(struct istore *s, const char *id, bool is_detached,
-                         bool is_removed, struct mon_client *out,
-                         struct err *e);
+must_check int mon_start(struct istore *s, const char *id, int life,
+                         bool is_detached, bool is_removed,
+                         struct mon_client *out, struct err *e);
 /* Be the attached client until the end; the exit status for the shell. */
 int mon_attach(struct mon_client *c, bool has_stdin, bool is_tty);
 /* Wait for 'S' or 'E': 0, or the exit status with the message printed. */

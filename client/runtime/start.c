@@ -354,12 +354,12 @@ static int await_exec(int sock, struct rt_started *out, struct err *e)
     return 0;
 }
 
-int rt_start(const struct rt_spec *s, const struct cg_layout *l,
+int rt_clone(const struct rt_spec *s, const struct cg_layout *l,
              const int stdio[3], struct rt_started *out, struct err *e)
 {
     int sv[2];
     int pidfd = -1;
-    *out = (struct rt_started){-1, -1, -1, 125};
+    *out = (struct rt_started){-1, -1, -1, 125, -1};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
         return err_sys(e, errno, "make a socket pair");
     scoped_fd parent = sv[0];
@@ -377,16 +377,35 @@ int rt_start(const struct rt_spec *s, const struct cg_layout *l,
     (void)close(sv[1]);
     if (pid < 0)
         return err_sys(e, saved, "make the container's namespaces");
+    *out = (struct rt_started){pid, pidfd, -1, 125, take_fd(&parent)};
+    if (cg_attach(l, s->id, pid, e) == 0)
+        return 0;
+    rt_abandon(out);
+    return -1;
+}
+
+void rt_abandon(struct rt_started *out)
+{
+    if (out->pid <= 0)
+        return;
+    (void)syscall(SYS_pidfd_send_signal, out->pidfd, SIGKILL, NULL, 0);
+    (void)waitpid(out->pid, NULL, 0);
+    scope_close(&out->channel);
+    scope_close(&out->pidfd);
+    out->pid = out->pidfd = out->channel = -1;
+}
+
+int rt_go(struct rt_started *out, struct err *e)
+{
     struct report go = {.kind = 'G'};
-    if (cg_attach(l, s->id, pid, e) == 0 && send_report(parent, &go, -1) == 0 &&
-        await_exec(parent, out, e) == 0) {
-        out->pid = pid;
-        out->pidfd = pidfd;
+    if (send_report(out->channel, &go, -1) != 0) {
+        (void)err_sys(e, errno, "let the container go");
+    } else if (await_exec(out->channel, out, e) == 0) {
+        scope_close(&out->channel);
+        out->channel = -1;
         return 0;
     }
-    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    (void)waitpid(pid, NULL, 0);
-    (void)close(pidfd);
+    rt_abandon(out);
     return -1;
 }
 
@@ -425,7 +444,7 @@ int rt_exec(const struct rt_spec *s, const struct cg_layout *l, int pidfd,
             const int stdio[3], struct rt_started *out, struct err *e)
 {
     int sv[2];
-    *out = (struct rt_started){-1, -1, -1, 125};
+    *out = (struct rt_started){-1, -1, -1, 125, -1};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
         return err_sys(e, errno, "make a socket pair");
     scoped_fd parent = sv[0];

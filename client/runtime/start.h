@@ -19,16 +19,26 @@ struct rt_started {
     int pidfd;      /* caller closes; -1 after rt_exec */
     int tty_master; /* -1 without a terminal */
     int status;     /* on failure: 125, 126 or 127 */
+    int channel;    /* between rt_clone and rt_go, else -1 */
 };
 
 /*
- * Start pid 1 of a container whose cgroups exist.
+ * Make pid 1 of a container whose cgroups exist; it waits for rt_go(), and
+ * ends when the caller ends before.
  * Inputs: stdio[3], used unless spec->is_tty; borrowed.
- * Errors: out->status says with what the client exits; nothing runs then.
+ * Errors: nothing runs then.
  */
-must_check int rt_start(const struct rt_spec *s, const struct cg_layout *l,
+must_check int rt_clone(const struct rt_spec *s, const struct cg_layout *l,
                         const int stdio[3], struct rt_started *out,
                         struct err *e);
+/*
+ * Let it build its root and execute the program.
+ * Errors: out->status says with what the client exits; the process is dead
+ *         and reaped.
+ */
+must_check int rt_go(struct rt_started *out, struct err *e);
+/* Kill and reap what rt_clone() made; nothing to do without it. */
+void rt_abandon(struct rt_started *out);
 /*
  * Start a process in the namespaces and cgroups of the container whose pid 1
  * is behind pidfd; it is a child of the caller.  Uses argv, env, cwd, user,
