@@ -127,24 +127,22 @@ static int put_text(int dir, const char *name, const char *text, struct err *e)
 }
 
 /* What the root is made of beside the layers: mount point and /etc files. */
-static int fill_folder(const json_t *record, void *arg, struct err *e)
+static int fill_folder(int fd, const json_t *record, void *arg, struct err *e)
 {
-    const char *dir = arg;
-    scoped_fd fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    size_t dir_len = strlen(arg); /* the folder's name to be */
     char text[1024], *resolv = NULL;
     size_t n;
     struct err ignored;
     const char *host = json_member_string(record, "hostname");
     const json_t *m = json_object_get(record, "mounts");
-    if (fd < 0)
-        return err_sys(e, errno, "open %s", dir);
     if (io_mkdir(fd, "root", 0700, e) != 0 ||
         io_mkdir(fd, "volumes", 0700, e) != 0)
         return -1;
     for (size_t i = 0; i < json_array_size(m); i++) {
         const json_t *x = json_array_get(m, i);
         if (json_integer_value(json_object_get(x, "kind")) == RT_VOLUME &&
-            io_mkdir_all(json_member_string(x, "source"), 0755, e) != 0)
+            io_mkdir(fd, json_member_string(x, "source") + dir_len + 1, 0755,
+                     e) != 0)
             return -1;
     }
     (void)snprintf(text, sizeof(text), "%s\n", host);

@@ -48,6 +48,7 @@ IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
+	tests/unit/client/image/test_reference.c \
+	tests/unit/client/image/test_store.c \
 	tests/unit/client/test_platform.c \
-	tests/unit/client/test_reference.c \
 	tests/unit/client/test_run_record.c

@@ -80,6 +80,10 @@ static int prepare(struct istore *s, struct err *e)
         *e = quiet;
         return err_prefix(e, "%s", s->path);
     }
+    /* Under the lock, as the sweep takes temporary files of dead writers. */
+    scoped_fd held = istore_lock_shared(s, e);
+    if (held < 0)
+        return -1;
     for (size_t i = 0; i < array_len(folders); i++) {
         if (io_mkdir(s->dir, folders[i], 0700, e) != 0)
             return err_prefix(e, "%s", s->path);

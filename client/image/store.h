@@ -136,13 +136,14 @@ must_check json_t *istore_config(struct istore *s,
                                  const struct istore_image *img, struct err *e);
 
 /* ---- containers ---- */
-/* Put further files into a container's folder before its record exists. */
-typedef int istore_fill_fn(const json_t *record, void *arg, struct err *e);
+/* Put further files into a container's folder, which has no name yet. */
+typedef int istore_fill_fn(int dir, const json_t *record, void *arg,
+                           struct err *e);
 /*
  * Make containers/<id>/ with upper/ and work/, and its record.  The store
  * adds the member "image" to the record, which is what keeps the layers.
- * Inputs: fill is called under the lock, before the record (rule 5): no half
- *         container has one.
+ * Inputs: fill (may be NULL) is called under the lock, before the container
+ *         has its name and record (rule 5).
  * Owns:   borrows record (an object; the member is set in it).
  * Errors: ERR_EXISTS, ERR_MISSING when a layer is gone; those of fill.
  */
@@ -165,6 +166,7 @@ must_check int istore_container_list(struct istore *s, char (**ids)[ISTORE_HEX],
 /* Descriptor (O_PATH folder) of containers/<id>, or -1. */
 must_check int istore_container_open(struct istore *s, const char *id,
                                      struct err *e);
+/* Also one that a killed maker left without a name: hold its life sign. */
 must_check int istore_container_remove(struct istore *s, const char *id,
                                        struct err *e);
 

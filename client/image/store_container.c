@@ -41,77 +41,85 @@ int istore_root_inherit(struct istore *s, const char *chain, int fd,
 
 /* upper is the root folder that the container sees: it hides that of the
  * layers, owner, mode and times included. */
-static int make_upper(struct istore *s, const char *rel,
-                      const struct istore_image *img, struct err *e)
+static int make_upper(struct istore *s, int dir, const struct istore_image *img,
+                      struct err *e)
 {
     scoped_fd fd =
-        openat(s->dir, rel, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return err_sys(e, errno, "open %s/%s", s->path, rel);
+        return err_sys(e, errno, "open a container's upper folder");
     if (img->n_layers > 0)
         return istore_root_inherit(s, img->layers[img->n_layers - 1], fd, true,
                                    e);
     if (fchmod(fd, 0755) != 0)
-        return err_sys(e, errno, "chmod %s/%s", s->path, rel);
+        return err_sys(e, errno, "chmod a container's upper folder");
     return 0;
 }
 
-static int fill_folder(struct istore *s, const char *id,
+/* The name that a container has in the making. */
+static int new_path(const char *id, char out[ISTORE_FILE_MAX], struct err *e)
+{
+    if (!istore_is_hex(id))
+        return err_set(e, ERR_INVALID, "no container id: %.80s", id);
+    (void)snprintf(out, ISTORE_FILE_MAX, "containers/" ISTORE_NEW "%.64s", id);
+    return 0;
+}
+
+/* dir: the folder under its temporary name. */
+static int fill_folder(int dir, struct istore *s,
                        const struct istore_image *img, struct err *e)
 {
-    static const char *const folders[] = {"/upper", "/work"};
-    char rel[ISTORE_FILE_MAX];
-    for (size_t i = 0; i < array_len(folders); i++) {
-        if (container_path(id, folders[i], rel, e) != 0)
-            return -1;
-        if (mkdirat(s->dir, rel, 0700) != 0)
-            return err_sys(e, errno, "make %s/%s", s->path, rel);
-        if (i == 0 && make_upper(s, rel, img, e) != 0)
-            return -1;
-    }
-    return 0;
+    if (io_mkdir(dir, "upper", 0700, e) != 0 || make_upper(s, dir, img, e) != 0)
+        return -1;
+    return io_mkdir(dir, "work", 0700, e);
 }
 
-static int make_folder(struct istore *s, const char *id, struct err *e)
+static int give_name(struct istore *s, const char *temp, const char *id,
+                     struct err *e)
 {
     char rel[ISTORE_FILE_MAX];
     if (container_path(id, "", rel, e) != 0)
         return -1;
-    if (mkdirat(s->dir, rel, 0700) != 0)
+    if (renameat2(s->dir, temp, s->dir, rel, RENAME_NOREPLACE) != 0)
         return errno == EEXIST
                    ? err_set(e, ERR_EXISTS, "container %.12s exists", id)
                    : err_sys(e, errno, "make %s/%s", s->path, rel);
-    return 0;
-}
-
-static int write_record(struct istore *s, const char *id, const json_t *record,
-                        struct err *e)
-{
-    char rel[ISTORE_FILE_MAX];
-    if (container_path(id, "/record.json", rel, e) != 0)
-        return -1;
-    return istore_write_json(s->dir, rel, record, e);
+    scoped_fd dir =
+        openat(s->dir, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return err_sys(e, errno, "open %s/containers", s->path);
+    return io_sync_dir(dir, e);
 }
 
 int istore_container_create(struct istore *s, const char *id,
                             const struct istore_image *img, json_t *record,
                             istore_fill_fn *fill, void *arg, struct err *e)
 {
-    char rel[ISTORE_FILE_MAX];
+    char temp[ISTORE_FILE_MAX];
     json_t *image = istore_image_to_json(img);
     if (image == NULL || json_object_set_new(record, "image", image) != 0)
         return err_set(e, ERR_NO_MEMORY, "container record: out of memory");
-    /* The folders and the record, all under one hold of the lock. */
+    if (new_path(id, temp, e) != 0)
+        return -1;
+    /*
+     * Made under a temporary name, so that what bears an id has a record; all
+     * under one hold of the lock, so that what the sweep finds under such a
+     * name is a dead maker's.
+     */
     scoped_fd held = istore_lock_shared(s, e);
     if (held < 0 || istore_image_check(s, img, e) != 0 ||
-        make_folder(s, id, e) != 0)
+        io_mkdir(s->dir, temp, 0700, e) != 0)
         return -1;
-    if (fill_folder(s, id, img, e) == 0 && fill(record, arg, e) == 0 &&
-        write_record(s, id, record, e) == 0)
+    scoped_fd dir =
+        openat(s->dir, temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir < 0)
+        return err_sys(e, errno, "open %s/%s", s->path, temp);
+    if (fill_folder(dir, s, img, e) == 0 &&
+        (fill == NULL || fill(dir, record, arg, e) == 0) &&
+        istore_write_json(dir, "record.json", record, e) == 0 &&
+        give_name(s, temp, id, e) == 0)
         return 0;
-    /* Without a record it would be listed until the next sweep. */
-    (void)!container_path(id, "", rel, e);
-    istore_remove_tree(s->dir, rel);
+    istore_remove_tree(s->dir, temp);
     return -1;
 }
 
@@ -181,20 +189,35 @@ int istore_container_open(struct istore *s, const char *id, struct err *e)
     return fd >= 0 ? fd : err_sys(e, errno, "open container %.12s", id);
 }
 
+/* Move it to trash/, where it has a random name. */
+static bool take_away(struct istore *s, const char *rel,
+                      char trash[ISTORE_FILE_MAX])
+{
+    char name[17];
+    istore_random_name(name);
+    (void)snprintf(trash, ISTORE_FILE_MAX, "trash/%s", name);
+    return renameat(s->dir, rel, s->dir, trash) == 0;
+}
+
 int istore_container_remove(struct istore *s, const char *id, struct err *e)
 {
-    char rel[ISTORE_FILE_MAX], trash[ISTORE_FILE_MAX], name[17];
-    if (container_path(id, "", rel, e) != 0)
+    char rel[ISTORE_FILE_MAX], temp[ISTORE_FILE_MAX], trash[ISTORE_FILE_MAX],
+        trash2[ISTORE_FILE_MAX];
+    if (container_path(id, "", rel, e) != 0 || new_path(id, temp, e) != 0)
         return -1;
-    istore_random_name(name);
-    (void)snprintf(trash, sizeof(trash), "trash/%s", name);
     scoped_fd held = istore_lock_shared(s, e);
     if (held < 0)
         return -1;
-    if (renameat(s->dir, rel, s->dir, trash) != 0)
-        return err_sys(e, errno, "remove container %.12s", id);
+    bool is_made = take_away(s, rel, trash);
+    int error = errno;
+    bool is_half = take_away(s, temp, trash2); /* its maker was killed */
     scope_close(&held);
     held = -1;
-    istore_remove_tree(s->dir, trash);
+    if (is_made)
+        istore_remove_tree(s->dir, trash);
+    if (is_half)
+        istore_remove_tree(s->dir, trash2);
+    if (!is_made && !is_half)
+        return err_sys(e, error, "remove container %.12s", id);
     return 0;
 }

@@ -132,7 +132,8 @@ static int ref_path(const char *name, char out[ISTORE_FILE_MAX + 16],
     memcpy(out, folder, n);
     for (const char *p = name; *p != '\0'; p++) {
         unsigned char c = (unsigned char)*p;
-        if (n + 16 > ISTORE_FILE_MAX)
+        /* Room for ".json" and for the name of its temporary file. */
+        if (n + 40 > ISTORE_FILE_MAX)
             return err_set(e, ERR_TOO_LARGE, "the name is too long: %.100s",
                            name);
         if (isalnum(c) || c == '.' || c == '-' || c == '_')

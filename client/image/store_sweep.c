@@ -141,17 +141,25 @@ static int roots_of_refs(struct istore *s, struct roots *r, struct err *e)
     return rc;
 }
 
-static void to_trash(struct istore *s, const char *rel, size_t *moved)
+/* What one pass did; left: could not be moved, the folder trash/ being full
+ * on a full disk. */
+struct tally {
+    size_t moved, left;
+};
+
+static void to_trash(struct istore *s, const char *rel, struct tally *t)
 {
     char name[17], trash[ISTORE_FILE_MAX];
     istore_random_name(name);
     (void)snprintf(trash, sizeof(trash), "trash/%s", name);
     if (renameat(s->dir, rel, s->dir, trash) == 0)
-        (*moved)++;
+        t->moved++;
+    else
+        t->left++;
 }
 
 static int roots_of_container(struct istore *s, const char *id, struct roots *r,
-                              size_t *moved, struct err *e)
+                              struct tally *t, struct err *e)
 {
     struct istore_image img;
     struct err mine;
@@ -160,7 +168,7 @@ static int roots_of_container(struct istore *s, const char *id, struct roots *r,
     if (record == NULL && mine.code == ERR_NOT_FOUND) {
         /* Its maker died before the record: under the lock nobody makes it. */
         (void)snprintf(rel, sizeof(rel), "containers/%.64s", id);
-        to_trash(s, rel, moved);
+        to_trash(s, rel, t);
         return 0;
     }
     int rc = -1;
@@ -176,8 +184,8 @@ static int roots_of_container(struct istore *s, const char *id, struct roots *r,
     return rc;
 }
 
-static int roots_of_containers(struct istore *s, struct roots *r, size_t *moved,
-                               struct err *e)
+static int roots_of_containers(struct istore *s, struct roots *r,
+                               struct tally *t, struct err *e)
 {
     char(*ids)[ISTORE_HEX];
     size_t n;
@@ -185,30 +193,52 @@ static int roots_of_containers(struct istore *s, struct roots *r, size_t *moved,
     if (istore_container_list(s, &ids, &n, e) != 0)
         return -1;
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = roots_of_container(s, ids[i], r, moved, e);
+        rc = roots_of_container(s, ids[i], r, t, e);
     free(ids);
     return rc;
 }
 
-/* Is the maker of a scratch folder alive, that is, holds its flock? */
-static bool is_alive(int scratch)
+/* Not there, or nothing that berth made. */
+static bool is_gone(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ELOOP;
+}
+
+/*
+ * Is the maker of a scratch folder alive, that is, holds its flock?
+ * Errors: cannot be told (no descriptors, ...): then nobody may take it.
+ */
+static int is_alive(int scratch, bool *alive, struct err *e)
 {
     scoped_fd fd = openat(scratch, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+    *alive = false;
+    if (fd < 0)
+        return is_gone(errno)
+                   ? 0
+                   : err_sys(e, errno, "open the lock of a scratch folder");
+    *alive = flock(fd, LOCK_EX | LOCK_NB) != 0;
+    if (*alive && errno != EWOULDBLOCK)
+        return err_sys(e, errno, "try the lock of a scratch folder");
+    return 0;
 }
 
 static int roots_of_scratch(struct istore *s, int dirfd, const char *name,
-                            struct roots *r, size_t *moved, struct err *e)
+                            struct roots *r, struct tally *t, struct err *e)
 {
     char rel[ISTORE_FILE_MAX + 16];
     scoped_free char *pins = NULL;
     size_t len;
     struct err mine;
+    bool alive = false;
     scoped_fd dir =
         openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (dir < 0 || !is_alive(dir)) {
+    if (dir < 0 && !is_gone(errno))
+        return err_sys(e, errno, "open scratch/%.100s", name);
+    if (dir >= 0 && is_alive(dir, &alive, e) != 0)
+        return -1;
+    if (!alive) {
         (void)snprintf(rel, sizeof(rel), "scratch/%.200s", name);
-        to_trash(s, rel, moved);
+        to_trash(s, rel, t);
         return 0;
     }
     if (io_read_file(dir, "pins", PINS_MAX, &pins, &len, &mine) != 0) {
@@ -224,8 +254,8 @@ static int roots_of_scratch(struct istore *s, int dirfd, const char *name,
     return 0;
 }
 
-static int roots_of_scratches(struct istore *s, struct roots *r, size_t *moved,
-                              struct err *e)
+static int roots_of_scratches(struct istore *s, struct roots *r,
+                              struct tally *t, struct err *e)
 {
     int fd = openat(s->dir, "scratch", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -234,7 +264,7 @@ static int roots_of_scratches(struct istore *s, struct roots *r, size_t *moved,
         return err_sys(e, errno, "open %s/scratch", s->path);
     for (struct dirent *de; rc == 0 && (de = readdir(d)) != NULL;) {
         if (de->d_name[0] != '.')
-            rc = roots_of_scratch(s, fd, de->d_name, r, moved, e);
+            rc = roots_of_scratch(s, fd, de->d_name, r, t, e);
     }
     (void)closedir(d);
     return rc;
@@ -245,7 +275,7 @@ static int roots_of_scratches(struct istore *s, struct roots *r, size_t *moved,
 /* Everything in `folder` whose name is a digest and no root; `nested` folders
  * (shards) are entered. */
 static void take_from(struct istore *s, const char *folder, bool nested,
-                      const struct roots *r, size_t *moved)
+                      const struct roots *r, struct tally *t)
 {
     char rel[ISTORE_FILE_MAX];
     int fd = openat(s->dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -259,29 +289,53 @@ static void take_from(struct istore *s, const char *folder, bool nested,
             continue;
         (void)snprintf(rel, sizeof(rel), "%.100s/%.64s", folder, de->d_name);
         if (nested)
-            take_from(s, rel, false, r, moved);
+            take_from(s, rel, false, r, t);
         else if (istore_is_hex(de->d_name) && !roots_have(r, de->d_name))
-            to_trash(s, rel, moved);
+            to_trash(s, rel, t);
     }
     (void)closedir(d);
 }
 
-/* Temporary files that a killed writer of refs left behind. */
-static void take_temporaries(struct istore *s)
+/*
+ * Take from `folder` what a killed writer left, known by the `mark` in its
+ * name: with the lock held exclusively nobody is writing.
+ */
+static void take_marked(struct istore *s, const char *folder, const char *mark,
+                        struct tally *t)
 {
-    int fd = openat(s->dir, "refs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char rel[ISTORE_FILE_MAX + 16];
+    int fd = openat(s->dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     if (d == NULL) {
         scope_close(&fd);
         return;
     }
     for (struct dirent *de; (de = readdir(d)) != NULL;) {
-        size_t n = strlen(de->d_name);
-        if (de->d_name[0] != '.' &&
-            (n < 5 || strcmp(de->d_name + n - 5, ".json") != 0))
-            (void)unlinkat(fd, de->d_name, 0);
+        if (strstr(de->d_name, mark) == NULL ||
+            unlinkat(fd, de->d_name, 0) == 0)
+            continue;
+        (void)snprintf(rel, sizeof(rel), "%.90s/%.170s", folder, de->d_name);
+        to_trash(s, rel, t);
     }
     (void)closedir(d);
+}
+
+static void take_temporaries(struct istore *s, struct tally *t)
+{
+    char rel[ISTORE_FILE_MAX];
+    char(*ids)[ISTORE_HEX];
+    size_t n;
+    struct err quiet;
+    take_marked(s, ".", "format.tmp-", t);
+    take_marked(s, "refs", ".json.tmp-", t);
+    take_marked(s, "containers", ISTORE_NEW, t);
+    if (istore_container_list(s, &ids, &n, &quiet) != 0)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(rel, sizeof(rel), "containers/%.64s", ids[i]);
+        take_marked(s, rel, "record.json.tmp-", t);
+    }
+    free(ids);
 }
 
 static void empty_trash(struct istore *s)
@@ -299,12 +353,12 @@ static void empty_trash(struct istore *s)
     (void)closedir(d);
 }
 
-int istore_sweep(struct istore *s, unsigned wait_ms, size_t *freed,
-                 struct err *e)
+/* One pass; an exclusive lock that stays busy leaves *t empty. */
+static int pass(struct istore *s, unsigned wait_ms, struct tally *t,
+                struct err *e)
 {
     struct roots r = {.hex = NULL};
     struct err mine;
-    size_t moved = 0;
     scoped_fd held = istore_lock_exclusive(s, wait_ms, &mine);
     if (held < 0 && mine.code == ERR_BUSY)
         return 0;
@@ -314,20 +368,34 @@ int istore_sweep(struct istore *s, unsigned wait_ms, size_t *freed,
     }
     int rc = roots_of_refs(s, &r, e);
     if (rc == 0)
-        rc = roots_of_containers(s, &r, &moved, e);
+        rc = roots_of_containers(s, &r, t, e);
     if (rc == 0)
-        rc = roots_of_scratches(s, &r, &moved, e);
+        rc = roots_of_scratches(s, &r, t, e);
     if (rc == 0) {
         if (r.n > 0)
             qsort(r.hex, r.n, ISTORE_HEX, compare_hex);
-        take_from(s, "layers", false, &r, &moved);
-        take_from(s, "blobs/sha256", true, &r, &moved);
-        take_temporaries(s);
+        take_from(s, "layers", false, &r, t);
+        take_from(s, "blobs/sha256", true, &r, t);
+        take_temporaries(s, t);
     }
-    scope_close(&held);
-    held = -1;
     free(r.hex);
-    empty_trash(s);
+    return rc;
+}
+
+int istore_sweep(struct istore *s, unsigned wait_ms, size_t *freed,
+                 struct err *e)
+{
+    size_t moved = 0;
+    struct tally t;
+    int rc;
+    /* On a full disk trash/ cannot grow and takes only so many names at once;
+     * what a pass unlinked makes room for the next. */
+    do {
+        t = (struct tally){.moved = 0};
+        rc = pass(s, wait_ms, &t, e);
+        empty_trash(s);
+        moved += t.moved;
+    } while (rc == 0 && t.left > 0 && t.moved > 0);
     if (freed != NULL)
         *freed = moved;
     return rc;
