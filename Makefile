@@ -19,6 +19,8 @@ OBJ := $(OUT)/obj
 all: programs
 
 UNIT_TESTS :=
+WRAP :=  # of one test: functions that it replaces, see client/sources.mk
+comma := ,
 include base/sources.mk
 include storage/sources.mk
 include auth/sources.mk
@@ -137,7 +139,7 @@ $(OUT)/tests/unit/server/%: $(OBJ)/tests/unit/server/%.o $(A_SERVER)
 $(OUT)/tests/unit/client/%: $(OBJ)/tests/unit/client/%.o $(A_IMAGE)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINK) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS_IMAGE)
+	$(Q)$(CC) $(LINK) $(WRAP) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS_IMAGE)
 
 include tests/tests.mk
 

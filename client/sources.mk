@@ -50,5 +50,12 @@ UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
 	tests/unit/client/image/test_reference.c \
 	tests/unit/client/image/test_store.c \
+	tests/unit/client/image/test_store_stress.c \
 	tests/unit/client/test_platform.c \
 	tests/unit/client/test_run_record.c
+
+# The stress steps into every system call of the store and breaks its rules.
+$(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
+	$(addprefix -Wl$(comma)--wrap=,openat mkdirat renameat renameat2 unlinkat \
+	fstatat write flock istore_scratch_pin istore_has_blob istore_has_layer \
+	istore_ref_write layer_add)
