@@ -24,8 +24,9 @@ static int find_image(char out[PATH_MAX], struct err *e)
     if (n <= 0)
         return err_sys(e, errno, "read /proc/self/exe");
     self[n] = '\0';
-    /* A sealed copy has no folder; rt_seal_self() kept the name. */
-    if (strncmp(self, "/memfd:", 7) == 0 && kept != NULL)
+    /* A program out of reach has no folder; rt_seal_self() kept the name. */
+    bool is_sealed = strcmp(self, "/") == 0 || strncmp(self, "/memfd:", 7) == 0;
+    if (is_sealed && kept != NULL)
         (void)snprintf(self, sizeof(self), "%s/berth", kept);
     char *slash = strrchr(self, '/');
     if (slash == NULL)

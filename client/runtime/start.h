@@ -48,9 +48,10 @@ must_check int rt_exec(const struct rt_spec *s, const struct cg_layout *l,
                        int pidfd, const int stdio[3], struct rt_started *out,
                        struct err *e);
 /*
- * Run the program from a sealed copy in memory, so that no container can
- * write to the file of the host through /proc/<pid>/exe.  Returns when that
- * is the case already; BERTH_EXE_DIR keeps the folder of the file.
+ * Run the program from where nobody can write to it: a read-only mount of the
+ * file alone, else a sealed copy in memory (1 MiB for each container).  So no
+ * container can change the file of the host through /proc/<pid>/exe.  Returns
+ * when that is the case already; BERTH_EXE_DIR keeps the folder of the file.
  */
 must_check int rt_seal_self(char **argv, struct err *e);
 
