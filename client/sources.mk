@@ -16,6 +16,7 @@ CLIENT_SRC := \
 	client/runtime/cgroup.c \
 	client/runtime/container.c \
 	client/runtime/copyup.c \
+	client/runtime/guard.c \
 	client/runtime/life.c \
 	client/runtime/log.c \
 	client/runtime/monitor.c \
@@ -51,6 +52,7 @@ UNIT_TESTS += \
 	tests/unit/client/image/test_reference.c \
 	tests/unit/client/image/test_store.c \
 	tests/unit/client/image/test_store_stress.c \
+	tests/unit/client/test_guard.c \
 	tests/unit/client/test_platform.c \
 	tests/unit/client/test_run_record.c
 

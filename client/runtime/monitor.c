@@ -11,12 +11,14 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/runtime/cgroup.h"
 #include "client/runtime/container.h"
+#include "client/runtime/guard.h"
 #include "client/runtime/life.h"
 #include "client/runtime/log.h"
 #include "client/runtime/start.h"
@@ -263,12 +265,32 @@ static _Noreturn void monitor_main(struct mon *m, struct istore *s,
         _exit(0);
     }
     tell(m, 'S', "", 0);
+    /* From here on it only waits and takes down.  Without this it would do
+     * that as well, so that a failure is no reason to end the container. */
+    (void)!guard_privileges(m->is_removed, &e);
     loop(m);
     int code = collect(m);
     clog_close(&m->log);
     finish(m, s, id, code, "");
     tell(m, 'X', &code, sizeof(code));
     _exit(0);
+}
+
+/* Become a background process: nothing of the caller's stays in reach. */
+static void settle(struct mon *m, struct istore *s)
+{
+    struct err ignored;
+    int keep[] = {m->data, m->ctl, m->life, istore_dirfd(s)};
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    (void)prctl(PR_SET_NAME, "berth-monitor", 0, 0, 0);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)!chdir("/");
+    (void)umask(077);
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3; i++)
+        (void)dup2(null_fd, i);
+    (void)!guard_descriptors(keep, array_len(keep), &ignored);
 }
 
 int mon_start(struct istore *s, const char *id, int life, bool is_detached,
@@ -297,15 +319,7 @@ int mon_start(struct istore *s, const char *id, int life, bool is_detached,
         (void)setsid();
         if (fork() != 0)
             _exit(0);
-        (void)signal(SIGPIPE, SIG_IGN);
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        (void)prctl(PR_SET_NAME, "berth-monitor", 0, 0, 0);
-        (void)!chdir("/");
-        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int i = 0; i < 3; i++)
-            (void)dup2(null_fd, i);
-        (void)close(data[0]);
-        (void)close(ctl[0]);
+        settle(&m, s);
         monitor_main(&m, s, id);
     }
     (void)close(data[1]);
