@@ -9,24 +9,59 @@
 
 #include "base/num.h"
 
-bool cli_parse_size(const char *text, uint64_t *out)
+/* The unit at the end of a size: "", "k", "KiB", "mb" ...; its shift. */
+static bool size_unit(const char *p, unsigned *shift)
 {
-    size_t n = strlen(text);
-    unsigned shift = 0;
-    if (n > 1 && (text[n - 1] == 'b' || text[n - 1] == 'B'))
-        n--;
-    if (n > 1) {
-        static const char units[] = "kKmMgGtT";
-        const char *u = strchr(units, text[n - 1]);
-        if (u != NULL) {
-            shift = 10 * (unsigned)((u - units) / 2 + 1);
-            n--;
+    static const char units[] = "kKmMgGtTpP";
+    const char *u = *p != '\0' ? strchr(units, *p) : NULL;
+    *shift = 0;
+    if (u != NULL) {
+        *shift = 10 * (unsigned)((u - units) / 2 + 1);
+        p++;
+        if (*p == 'i' || *p == 'I') {
+            p++;
+            if (*p == '\0')
+                return false;
         }
     }
-    uint64_t v;
-    if (!num_parse_u64((struct slice){text, n}, UINT64_MAX >> 1 >> shift, &v))
+    if (*p == 'b' || *p == 'B')
+        p++;
+    return *p == '\0';
+}
+
+bool cli_parse_size(const char *text, uint64_t *out)
+{
+    size_t n = strspn(text, "0123456789"), n_part = 0;
+    const char *unit = text + n;
+    uint64_t v, part = 0, scale = 1;
+    unsigned shift;
+    if (*unit == '.') {
+        n_part = strspn(++unit, "0123456789");
+        if (n_part == 0 || n_part > 9 ||
+            !num_parse_u64((struct slice){unit, n_part}, UINT64_MAX, &part))
+            return false;
+        unit += n_part;
+    }
+    unit += *unit == ' ' && unit[1] != '\0';
+    if (!size_unit(unit, &shift) ||
+        !num_parse_u64((struct slice){text, n}, (UINT64_MAX >> 1 >> shift) - 1,
+                       &v))
         return false;
-    *out = v << shift;
+    while (n_part-- > 0)
+        scale *= 10;
+    *out = (v << shift) +
+           (uint64_t)((double)part / (double)scale * (double)(1ull << shift));
+    return true;
+}
+
+/* Decimal, with a minus sign or not. */
+static bool parse_i64(const char *text, int64_t *out)
+{
+    bool is_negative = text[0] == '-';
+    uint64_t v;
+    if (!num_parse_u64(slice_of(text + is_negative), INT64_MAX, &v))
+        return false;
+    *out = is_negative ? -(int64_t)v : (int64_t)v;
     return true;
 }
 
@@ -44,8 +79,13 @@ static int set_flag(const struct cli_flag *f, const char *value, struct err *e)
         v[l->n++] = value;
     } else if (f->kind == CLI_U64) {
         ok = num_parse_u64(slice_of(value), UINT64_MAX, f->out);
+    } else if (f->kind == CLI_I64) {
+        ok = parse_i64(value, f->out);
     } else if (f->kind == CLI_SIZE) {
         ok = cli_parse_size(value, f->out);
+    } else if (f->kind == CLI_LATER) {
+        return err_set(e, ERR_UNSUPPORTED, "--%s is not in this version: %s",
+                       f->name, f->help);
     } else {
         ok = strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
         *(bool *)f->out = value[0] == 't';
@@ -90,7 +130,7 @@ static int parse_long(const struct cli_verb *v, int argc, char **argv, int *i,
                        name, v->name);
     if (eq != NULL)
         return set_flag(f, eq + 1, e);
-    if (f->kind == CLI_BOOL)
+    if (f->kind == CLI_BOOL || f->kind == CLI_LATER)
         return set_flag(f, "true", e);
     if (*i + 1 >= argc)
         return err_set(e, ERR_INVALID, "flag needs an argument: --%s", f->name);
@@ -107,7 +147,7 @@ static int parse_letters(const struct cli_verb *v, int argc, char **argv,
                 e, ERR_INVALID,
                 "unknown shorthand flag: '%c' in %s (see 'berth %s --help')",
                 *p, argv[*i], v->name);
-        if (f->kind == CLI_BOOL) {
+        if (f->kind == CLI_BOOL || f->kind == CLI_LATER) {
             if (p[1] == '=')
                 return set_flag(f, p + 2, e);
             if (set_flag(f, "true", e) != 0)
@@ -175,6 +215,8 @@ void cli_help(const struct cli_verb *v)
     for (size_t i = 0; i < v->n_flags; i++) {
         const struct cli_flag *f = &v->flags[i];
         char left[64];
+        if (f->kind == CLI_LATER)
+            continue;
         (void)snprintf(left, sizeof(left), "--%s%s%s", f->name,
                        f->arg != NULL ? " " : "", f->arg != NULL ? f->arg : "");
         if (f->letter != 0)
@@ -205,20 +247,33 @@ void cli_format_size(uint64_t bytes, char out[32])
 void cli_format_age(int64_t s, char out[32])
 {
     static const struct {
-        int64_t span;
+        int64_t below, span;
         const char *name;
-    } unit[] = {{31536000, "year"}, {2592000, "month"}, {604800, "week"},
-                {86400, "day"},     {3600, "hour"},     {60, "minute"}};
-    for (size_t i = 0; i < array_len(unit); i++) {
-        if (s >= unit[i].span) {
-            int64_t n = s / unit[i].span;
-            (void)snprintf(out, 32, "%" PRId64 " %s%s", n, unit[i].name,
-                           n == 1 ? "" : "s");
-            return;
-        }
+    } unit[] = {{60, 1, "second"},
+                {3600, 60, "minute"},
+                {48 * 3600, 3600, "hour"},
+                {14 * 86400, 86400, "day"},
+                {60 * 86400, 7 * 86400, "week"},
+                {730 * 86400, 30 * 86400, "month"},
+                {INT64_MAX, 365 * 86400, "year"}};
+    size_t u = 0;
+    if (s < 1) {
+        (void)snprintf(out, 32, "Less than a second");
+        return;
     }
-    (void)snprintf(out, 32, "%" PRId64 " second%s", s < 0 ? 0 : s,
-                   s == 1 ? "" : "s");
+    /* From an hour on, whole hours are what counts, as docker's. */
+    if (s >= 3600)
+        s = (s + 1800) / 3600 * 3600;
+    while (s >= unit[u].below)
+        u++;
+    int64_t n = s / unit[u].span;
+    if (n == 1 && unit[u].span == 60)
+        (void)snprintf(out, 32, "About a minute");
+    else if (n == 1 && unit[u].span == 3600)
+        (void)snprintf(out, 32, "About an hour");
+    else
+        (void)snprintf(out, 32, "%" PRId64 " %s%s", n, unit[u].name,
+                       n == 1 ? "" : "s");
 }
 
 int cli_fail(int status, const struct err *e)

@@ -24,7 +24,11 @@ enum cli_kind {
     CLI_STR,  /* out: const char **, points into argv; the last one wins */
     CLI_LIST, /* out: struct cli_list *, every occurrence, in order */
     CLI_U64,  /* out: uint64_t *, decimal */
-    CLI_SIZE, /* out: uint64_t *, bytes with b, k, m, g (powers of 1024) */
+    CLI_I64,  /* out: int64_t *, decimal, may be negative */
+    CLI_SIZE, /* out: uint64_t *, see cli_parse_size() */
+    /* A flag of docker's that this version refuses, not in the help; `help`
+     * says why, `out` is NULL. */
+    CLI_LATER,
 };
 
 struct cli_list {
@@ -68,11 +72,14 @@ must_check enum cli_result cli_parse(const struct cli_verb *verb, int argc,
 void cli_help(const struct cli_verb *verb);
 void cli_list_free(struct cli_list *list);
 
-/* "64m" -> bytes; a bare number counts bytes. */
+/*
+ * "64m", "1.5GiB", "10kb" -> bytes, powers of 1024; a bare number counts
+ * bytes.
+ */
 must_check bool cli_parse_size(const char *text, uint64_t *out);
 /* Bytes as docker prints them ("4.26MB", powers of 1000). */
 void cli_format_size(uint64_t bytes, char out[32]);
-/* Seconds as "5 minutes", "2 days". */
+/* Seconds as docker prints them: "5 minutes", "About an hour", "2 days". */
 void cli_format_age(int64_t seconds, char out[32]);
 
 /* "berth: <message>" on stderr; returns status, for `return cli_fail(..)`. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,9 +35,11 @@ bool cmd_begin(const struct cli_verb *v, int argc, char **argv, char ***args,
     return false;
 }
 
+#define TIMEOUT_OWN INT64_MIN /* the container's own stop timeout */
+
 struct options {
-    int sig;
-    int64_t timeout_s; /* -1: the container's own */
+    int sig;           /* 0: the container's own */
+    int64_t timeout_s; /* TIMEOUT_OWN, or negative: no end */
     bool is_force;
 };
 
@@ -51,10 +54,16 @@ static int for_each(struct istore *s, char **args, int n, each_fn *fn,
     for (int i = 0; i < n; i++) {
         struct err e;
         char id[ISTORE_HEX];
-        if (ct_find(s, args[i], id, &e) != 0 || fn(s, id, o, &e) != 0)
-            status = cli_fail(1, &e);
-        else if (is_named)
-            printf("%s\n", args[i]);
+        bool is_found = ct_find(s, args[i], id, &e) == 0;
+        if (is_found && fn(s, id, o, &e) == 0) {
+            if (is_named)
+                printf("%s\n", args[i]);
+            continue;
+        }
+        (void)cli_fail(1, &e);
+        /* rm -f of what is not there did what was wanted, as docker's. */
+        bool is_gone = !is_found && o->is_force && e.code == ERR_NOT_FOUND;
+        status = is_gone ? status : 1;
     }
     /* Also what these ended, if their monitors were dead. */
     life_clean(s);
@@ -83,16 +92,19 @@ static int do_stop(struct istore *s, const char *id, const struct options *o,
     if (r == NULL)
         return -1;
     const char *name = json_member_string(r, "stop_signal");
-    int sig = name != NULL ? ct_signal(name) : SIGTERM;
+    int sig = o->sig;
+    if (sig == 0)
+        sig = name != NULL && name[0] != '\0' ? ct_signal(name) : SIGTERM;
     int64_t wait_s =
-        o->timeout_s >= 0
+        o->timeout_s != TIMEOUT_OWN
             ? o->timeout_s
             : json_integer_value(json_object_get(r, "stop_timeout"));
     json_decref(r);
     struct err gone;
     if (send_signal(s, id, sig, &gone) != 0)
         return 0; /* it ended by itself */
-    if (!ct_wait(s, id, wait_s > 86400 ? -1 : (int)wait_s * 1000, NULL))
+    bool is_endless = wait_s < 0 || wait_s > INT32_MAX / 1000;
+    if (!ct_wait(s, id, is_endless ? -1 : (int)wait_s * 1000, NULL))
         ct_kill(s, id);
     return 0;
 }
@@ -152,11 +164,23 @@ static int do_rm(struct istore *s, const char *id, const struct options *o,
     return e->sys == ENOENT ? 0 : -1;
 }
 
+/* A signal flag into *sig; `none` when it was not given. */
+static int signal_flag(const char *name, int none, int *sig, struct err *e)
+{
+    *sig = name != NULL ? ct_signal(name) : none;
+    return *sig >= 0 ? 0
+                     : err_set(e, ERR_INVALID, "unknown signal: %.60s", name);
+}
+
 int cmd_stop(int argc, char **argv)
 {
-    static uint64_t timeout = UINT64_MAX;
+    static int64_t timeout = TIMEOUT_OWN;
+    static const char *name;
     static const struct cli_flag f[] = {
-        {"time", 't', CLI_U64, &timeout, "S", "Seconds before SIGKILL"}};
+        {"signal", 's', CLI_STR, &name, "SIG", "Signal (default its own)"},
+        {"time", 't', CLI_I64, &timeout, "S",
+         "Seconds before SIGKILL (default its own; -1: never)"},
+        {"timeout", 0, CLI_I64, &timeout, "S", "The same as --time"}};
     const struct cli_verb v = {"stop",
                                "[OPTIONS] CONTAINER...",
                                "Ask containers to end, then kill them.",
@@ -165,19 +189,24 @@ int cmd_stop(int argc, char **argv)
                                1,
                                -1,
                                false};
+    struct options o;
     struct istore *s;
+    struct err e;
     char **args;
     int n, status;
     if (!cmd_begin(&v, argc, argv, &args, &n, &s, &status))
         return status;
-    struct options o = {.timeout_s =
-                            timeout > INT32_MAX ? -1 : (int64_t)timeout};
+    o = (struct options){.timeout_s = timeout};
+    if (signal_flag(name, 0, &o.sig, &e) != 0) {
+        istore_close(s);
+        return cli_fail(1, &e);
+    }
     return for_each(s, args, n, do_stop, &o, true);
 }
 
 int cmd_kill(int argc, char **argv)
 {
-    static const char *name = "KILL";
+    static const char *name;
     static const struct cli_flag f[] = {
         {"signal", 's', CLI_STR, &name, "SIG", "Signal (default KILL)"}};
     const struct cli_verb v = {"kill",
@@ -194,9 +223,9 @@ int cmd_kill(int argc, char **argv)
     int n, status;
     if (!cmd_begin(&v, argc, argv, &args, &n, &s, &status))
         return status;
-    struct options o = {.sig = ct_signal(name)};
-    if (o.sig < 0) {
-        (void)err_set(&e, ERR_INVALID, "unknown signal: %s", name);
+    struct options o = {.timeout_s = TIMEOUT_OWN};
+    if (signal_flag(name, SIGKILL, &o.sig, &e) != 0) {
+        istore_close(s);
         return cli_fail(1, &e);
     }
     return for_each(s, args, n, do_kill, &o, true);
@@ -218,14 +247,17 @@ int cmd_wait(int argc, char **argv)
     int n, status;
     if (!cmd_begin(&v, argc, argv, &args, &n, &s, &status))
         return status;
-    return for_each(s, args, n, do_wait, NULL, false);
+    struct options o = {.timeout_s = TIMEOUT_OWN};
+    return for_each(s, args, n, do_wait, &o, false);
 }
 
 int cmd_rm(int argc, char **argv)
 {
-    static bool force;
+    static bool force, volumes;
     static const struct cli_flag f[] = {
-        {"force", 'f', CLI_BOOL, &force, NULL, "Kill it first if it runs"}};
+        {"force", 'f', CLI_BOOL, &force, NULL, "Kill it first if it runs"},
+        {"volumes", 'v', CLI_BOOL, &volumes, NULL,
+         "Its anonymous volumes too: they always go with it"}};
     const struct cli_verb v = {"rm",
                                "[OPTIONS] CONTAINER...",
                                "Remove containers.",

@@ -111,6 +111,7 @@ int cmd_exec(int argc, char **argv)
         ct_spec(own.store, id, own.record, &own.spec, &e) != 0)
         return cli_fail(1, &e);
     spec = own.spec;
+    spec.is_exec = true;
     spec.argv = args + 1;
     spec.env = own.env = exec_env(own.spec.env);
     spec.is_tty = x.tty && !x.detach;

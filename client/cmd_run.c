@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,14 @@
 #include "client/runtime/life.h"
 #include "client/runtime/monitor.h"
 
+#define NAME_CHARS \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+#define NO_NETWORK                                                            \
+    "a container has its own loopback interface, or with --network host all " \
+    "of the host's"
+
 static struct run_options o = {
-    .network = "none", .pull = "missing", .stop_timeout = 10};
+    .network = "none", .pull = "missing", .stop_timeout = RUN_STOP_DEFAULT};
 
 static const struct cli_flag flags[] = {
     {"cap-add", 0, CLI_LIST, &o.cap_add, "CAP", "Add a capability"},
@@ -43,20 +50,40 @@ static const struct cli_flag flags[] = {
     {"name", 0, CLI_STR, &o.name, "NAME", "Name of the container"},
     {"network", 0, CLI_STR, &o.network, "none|host",
      "Network (default none: loopback only)"},
-    {"pids-limit", 0, CLI_U64, &o.pids, "N", "Limit of processes"},
+    {"net", 0, CLI_STR, &o.network, "none|host", "The same as --network"},
+    {"pids-limit", 0, CLI_I64, &o.pids, "N", "Limit of processes; -1: none"},
     {"platform", 0, CLI_STR, &o.platform, "OS/ARCH", "Platform to pull"},
     {"pull", 0, CLI_STR, &o.pull, "POLICY", "missing, always or never"},
     {"read-only", 0, CLI_BOOL, &o.read_only, NULL, "Root file system ro"},
     {"rm", 0, CLI_BOOL, &o.rm, NULL, "Remove the container when it ends"},
     {"security-opt", 0, CLI_LIST, &o.security, "OPT", "no-new-privileges"},
     {"stop-signal", 0, CLI_STR, &o.stop_signal, "SIG", "Signal of stop"},
-    {"stop-timeout", 0, CLI_U64, &o.stop_timeout, "S", "Seconds before KILL"},
+    {"stop-timeout", 0, CLI_I64, &o.stop_timeout, "S",
+     "Seconds before KILL (default 10; -1: never)"},
     {"tmpfs", 0, CLI_LIST, &o.tmpfs, "PATH[:OPTS]", "Mount a tmpfs"},
     {"tty", 't', CLI_BOOL, &o.tty, NULL, "Give it a terminal"},
     {"ulimit", 0, CLI_LIST, &o.ulimits, "NAME=SOFT[:HARD]", "Set a limit"},
     {"user", 'u', CLI_STR, &o.user, "USER[:GROUP]", "User"},
-    {"volume", 'v', CLI_LIST, &o.volumes, "SRC:DST[:ro]", "Bind mount"},
+    {"volume", 'v', CLI_LIST, &o.volumes, "[SRC:]DST[:ro]",
+     "Bind mount, or a volume of its own"},
     {"workdir", 'w', CLI_STR, &o.cwd, "DIR", "Working directory"},
+    {"add-host", 0, CLI_LATER, NULL, NULL, NO_NETWORK},
+    {"device", 0, CLI_LATER, NULL, NULL, "it has docker's default devices"},
+    {"dns", 0, CLI_LATER, NULL, NULL, NO_NETWORK},
+    {"expose", 0, CLI_LATER, NULL, NULL, NO_NETWORK},
+    {"health-cmd", 0, CLI_LATER, NULL, NULL, "no health checks"},
+    {"ipc", 0, CLI_LATER, NULL, NULL, "namespaces are always its own"},
+    {"link", 0, CLI_LATER, NULL, NULL, NO_NETWORK},
+    {"mount", 0, CLI_LATER, NULL, NULL, "use -v or --tmpfs"},
+    {"pid", 0, CLI_LATER, NULL, NULL, "namespaces are always its own"},
+    {"privileged", 0, CLI_LATER, NULL, NULL, "use --cap-add"},
+    {"publish", 'p', CLI_LATER, NULL, NULL, NO_NETWORK},
+    {"publish-all", 'P', CLI_LATER, NULL, NULL, NO_NETWORK},
+    {"restart", 0, CLI_LATER, NULL, NULL, "a container ends once"},
+    {"shm-size", 0, CLI_LATER, NULL, NULL, "/dev/shm has 64 MiB"},
+    {"sysctl", 0, CLI_LATER, NULL, NULL, "/proc/sys is read-only"},
+    {"userns", 0, CLI_LATER, NULL, NULL, "root only, without user namespaces"},
+    {"volumes-from", 0, CLI_LATER, NULL, NULL, "name the folders with -v"},
 };
 
 static const struct cli_verb verb = {
@@ -126,11 +153,29 @@ static int put_text(int dir, const char *name, const char *text, struct err *e)
     return io_write_all(fd, text, strlen(text), -1, e);
 }
 
+/* /etc/hosts: the host's with its network, else the names of loopback. */
+static int put_hosts(int dir, const char *host, const char *text, struct err *e)
+{
+    char own[512];
+    (void)snprintf(own, sizeof(own),
+                   "127.0.0.1\tlocalhost\n"
+                   "::1\tlocalhost ip6-localhost ip6-loopback\n"
+                   "fe00::0\tip6-localnet\n"
+                   "ff00::0\tip6-mcastprefix\n"
+                   "ff02::1\tip6-allnodes\n"
+                   "ff02::2\tip6-allrouters\n"
+                   "127.0.1.1\t%s\n",
+                   host);
+    return put_text(dir, "hosts", text != NULL ? text : own, e);
+}
+
 /* What the root is made of beside the layers: mount point and /etc files. */
 static int fill_folder(int fd, const json_t *record, void *arg, struct err *e)
 {
     size_t dir_len = strlen(arg); /* the folder's name to be */
-    char text[1024], *resolv = NULL;
+    scoped_free char *resolv = NULL;
+    scoped_free char *hosts = NULL;
+    char text[HOST_NAME_MAX + 8];
     size_t n;
     struct err ignored;
     const char *host = json_member_string(record, "hostname");
@@ -145,21 +190,17 @@ static int fill_folder(int fd, const json_t *record, void *arg, struct err *e)
                      e) != 0)
             return -1;
     }
-    (void)snprintf(text, sizeof(text), "%s\n", host);
-    if (put_text(fd, "hostname", text, e) != 0)
-        return -1;
-    (void)snprintf(text, sizeof(text),
-                   "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost "
-                   "ip6-loopback\n127.0.1.1\t%s\n",
-                   host);
-    if (put_text(fd, "hosts", text, e) != 0)
-        return -1;
-    if (json_is_true(json_object_get(record, "host_network")))
+    if (json_is_true(json_object_get(record, "host_network"))) {
         (void)!io_read_file(AT_FDCWD, "/etc/resolv.conf", 1 << 16, &resolv, &n,
                             &ignored);
-    int rc = put_text(fd, "resolv.conf", resolv != NULL ? resolv : "", e);
-    free(resolv);
-    return rc;
+        (void)!io_read_file(AT_FDCWD, "/etc/hosts", 1 << 16, &hosts, &n,
+                            &ignored);
+    }
+    (void)snprintf(text, sizeof(text), "%.64s\n", host);
+    if (put_text(fd, "hostname", text, e) != 0 ||
+        put_hosts(fd, host, hosts, e) != 0)
+        return -1;
+    return put_text(fd, "resolv.conf", resolv != NULL ? resolv : "", e);
 }
 
 static int check_name(struct istore *s, const char *id, struct err *e)
@@ -172,10 +213,12 @@ static int check_name(struct istore *s, const char *id, struct err *e)
         o.name = generated;
         return 0;
     }
-    if (o.name[strspn(o.name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTU"
-                              "VWXYZ0123456789_.-")] != '\0' ||
-        o.name[0] == '-' || o.name[0] == '.' || o.name[0] == '\0')
-        return err_set(e, ERR_INVALID, "invalid container name: %s", o.name);
+    if (o.name[strspn(o.name, NAME_CHARS)] != '\0' || o.name[0] == '\0' ||
+        o.name[1] == '\0' || strchr("_.-", o.name[0]) != NULL)
+        return err_set(e, ERR_INVALID,
+                       "invalid container name: %.60s (two or more letters, "
+                       "digits and _.-, the first a letter or digit)",
+                       o.name);
     if (ct_find(s, o.name, found, &none) != 0)
         return 0;
     json_t *r = istore_container_read(s, found, &none);
@@ -204,7 +247,7 @@ static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
     json_t *record = NULL;
     if (config != NULL)
         record = run_record(&o, json_object_get(config, "config"), id, dir,
-                            args + 1, n - 1, e);
+                            args, n, e);
     int rc = -1;
     /* First of all, so that nothing that a kill leaves is without an owner. */
     scoped_fd life = record != NULL ? life_take(s, id, e) : -1;
@@ -219,15 +262,44 @@ static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
     return rc;
 }
 
-static int write_cidfile(const char *id, struct err *e)
+/* A descriptor of the new --cidfile, or -1 with *rc != 0 when it fails. */
+static int open_cidfile(int *rc, struct err *e)
 {
+    *rc = 0;
     if (o.cidfile == NULL)
-        return 0;
-    scoped_fd fd =
-        open(o.cidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        return -1;
+    int fd = open(o.cidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
-        return err_sys(e, errno, "make the cidfile %s", o.cidfile);
-    return io_write_all(fd, id, strlen(id), -1, e);
+        *rc = errno == EEXIST
+                  ? err_set(e, ERR_EXISTS,
+                            "--cidfile %.150s: is there already; is its "
+                            "container still running?",
+                            o.cidfile)
+                  : err_sys(e, errno, "make --cidfile %.150s", o.cidfile);
+    return fd;
+}
+
+/* The container, its id in --cidfile, its monitor. */
+static int launch(struct istore *s, char **args, int n, char id[ISTORE_HEX],
+                  struct mon_client *c, struct err *e)
+{
+    struct err ignored;
+    int rc;
+    scoped_fd cid = open_cidfile(&rc, e);
+    if (rc != 0)
+        return -1;
+    int life = create(s, args, n, id, e);
+    rc = life < 0 ? -1 : 0;
+    if (rc == 0 && cid >= 0)
+        rc = io_write_all(cid, id, strlen(id), -1, e);
+    if (rc == 0)
+        rc = mon_start(s, id, life, o.detach, o.rm, c, e);
+    /* What could not be started leaves nothing to inspect. */
+    if (rc != 0 && life >= 0)
+        (void)!ct_remove(s, id, &ignored);
+    if (rc != 0 && cid >= 0)
+        (void)unlink(o.cidfile);
+    return rc;
 }
 
 static int run(struct istore *s, char **args, int n)
@@ -236,9 +308,7 @@ static int run(struct istore *s, char **args, int n)
     struct mon_client c;
     char id[ISTORE_HEX];
 
-    int life = create(s, args, n, id, &e);
-    if (life < 0 || write_cidfile(id, &e) != 0 ||
-        mon_start(s, id, life, o.detach, o.rm, &c, &e) != 0)
+    if (launch(s, args, n, id, &c, &e) != 0)
         return cli_fail(125, &e);
     int status = mon_await_start(&c);
     if (status != 0)

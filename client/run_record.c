@@ -6,260 +6,301 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "client/runtime/caps.h"
 #include "client/runtime/container.h"
+#include "client/value.h"
 
-/* Set "K=V", or "K" from our own environment, in an array of "K=V". */
-static void env_set(json_t *env, const char *kv)
+#define HOSTNAME_MAX     64 /* what the kernel takes */
+#define ENV_FILE_MAX     (1 << 20)
+#define ONLINE_CPUS_FILE "/sys/devices/system/cpu/online"
+
+int run_put(json_t *o, const char *key, json_t *v, struct err *e)
 {
-    char from_host[8192];
-    const char *eq = strchr(kv, '=');
-    size_t n = eq != NULL ? (size_t)(eq - kv) + 1 : strlen(kv) + 1;
-    if (eq == NULL) {
-        const char *v = getenv(kv);
-        if (v == NULL)
-            return;
-        (void)snprintf(from_host, sizeof(from_host), "%s=%s", kv, v);
-        kv = from_host;
-    }
-    for (size_t i = 0; i < json_array_size(env); i++) {
-        if (strncmp(json_string_value(json_array_get(env, i)), kv, n) == 0) {
-            (void)json_array_set_new(env, i, json_string(kv));
-            return;
+    if (v != NULL && json_object_set_new(o, key, v) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "the value of \"%.60s\" is not UTF-8", key);
+}
+
+int run_append(json_t *a, const char *flag, const char *text, struct err *e)
+{
+    if (json_array_append_new(a, json_string(text)) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "a value of %s is not UTF-8", flag);
+}
+
+json_t *run_list(const char *flag, const struct cli_list *l, struct err *e)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < l->n; i++) {
+        if (run_append(a, flag, l->v[i], e) != 0) {
+            json_decref(a);
+            return NULL;
         }
     }
-    (void)json_array_append_new(env, json_string(kv));
+    return a;
+}
+
+/* ---- environment -------------------------------------------------------- */
+
+/* Where "NAME=" (n bytes) stands in an array of "K=V"; its size if nowhere. */
+static size_t env_find(const json_t *env, const char *name, size_t n)
+{
+    size_t i = 0;
+    for (; i < json_array_size(env); i++) {
+        const char *kv = json_string_value(json_array_get(env, i));
+        if (strncmp(kv, name, n) == 0 && kv[n] == '=')
+            break;
+    }
+    return i;
+}
+
+/*
+ * Set "K=V"; "K" alone takes our own value, or when we have none and
+ * is_unsetting, removes what the image says.
+ */
+static int env_set(json_t *env, const char *kv, bool is_unsetting,
+                   struct err *e)
+{
+    size_t n = strcspn(kv, "="), at = env_find(env, kv, n);
+    const char *value = kv[n] == '=' ? kv + n + 1 : getenv(kv);
+    if (value == NULL) {
+        if (is_unsetting)
+            (void)json_array_remove(env, at);
+        return 0;
+    }
+    json_t *text = json_sprintf("%.*s=%s", (int)n, kv, value);
+    if (text == NULL)
+        return err_set(e, ERR_INVALID,
+                       "the environment variable %.*s is not UTF-8",
+                       n > 60 ? 60 : (int)n, kv);
+    return at < json_array_size(env) ? json_array_set_new(env, at, text)
+                                     : json_array_append_new(env, text);
 }
 
 static int env_from_file(json_t *env, const char *path, struct err *e)
 {
-    char *text = NULL, *save = NULL;
+    scoped_free char *text = NULL;
     size_t n;
-    if (io_read_file(AT_FDCWD, path, 1 << 20, &text, &n, e) != 0)
+    if (io_read_file(AT_FDCWD, path, ENV_FILE_MAX, &text, &n, e) != 0)
         return err_prefix(e, "--env-file");
-    for (char *l = strtok_r(text, "\n", &save); l != NULL;
-         l = strtok_r(NULL, "\n", &save)) {
-        l += strspn(l, " \t");
-        if (*l != '#' && *l != '\0')
-            env_set(env, l);
+    if (strlen(text) != n)
+        return err_set(e, ERR_INVALID, "--env-file %.100s: has a NUL byte",
+                       path);
+    char *next = strncmp(text, "\xef\xbb\xbf", 3) == 0 ? text + 3 : text;
+    while (next != NULL) {
+        const char *line = strsep(&next, "\n");
+        size_t len = strlen(line), name_len;
+        if (len > 0 && line[len - 1] == '\r')
+            ((char *)(uintptr_t)line)[len - 1] = '\0';
+        if (value_env_line(&line, &name_len, e) != 0 ||
+            (name_len > 0 && env_set(env, line, false, e) != 0))
+            return err_prefix(e, "--env-file %.100s", path);
     }
-    free(text);
     return 0;
 }
 
-static json_t *make_env(const struct run_options *o, const json_t *config,
-                        const char *hostname, struct err *e)
+static int fill_env(json_t *env, const struct run_options *o,
+                    const json_t *config, struct err *e)
 {
-    char text[300];
     size_t i;
-    json_t *v, *env = json_array();
-    env_set(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
-                 "/sbin:/bin");
-    (void)snprintf(text, sizeof(text), "HOSTNAME=%s", hostname);
-    env_set(env, text);
-    if (o->tty)
-        env_set(env, "TERM=xterm");
+    json_t *v;
     json_array_foreach (json_object_get(config, "Env"), i, v) {
-        if (json_is_string(v) && strchr(json_string_value(v), '=') != NULL)
-            env_set(env, json_string_value(v));
+        if (json_is_string(v) && strchr(json_string_value(v), '=') != NULL &&
+            env_set(env, json_string_value(v), false, e) != 0)
+            return -1;
     }
     for (i = 0; i < o->env_file.n; i++) {
-        if (env_from_file(env, o->env_file.v[i], e) != 0) {
-            json_decref(env);
-            return NULL;
-        }
-    }
-    for (i = 0; i < o->env.n; i++)
-        env_set(env, o->env.v[i]);
-    return env;
-}
-
-/* ---- the rest --------------------------------------------- */
-
-static json_t *make_argv(const struct run_options *o, const json_t *config,
-                         char **args, int n)
-{
-    json_t *argv = json_array(), *entry = json_object_get(config, "Entrypoint");
-    if (o->entrypoint != NULL && o->entrypoint[0] != '\0')
-        (void)json_array_append_new(argv, json_string(o->entrypoint));
-    else if (o->entrypoint == NULL && json_is_array(entry))
-        (void)json_array_extend(argv, entry);
-    for (int i = 0; i < n; i++)
-        (void)json_array_append_new(argv, json_string(args[i]));
-    if (n == 0 && o->entrypoint == NULL) {
-        json_t *cmd = json_object_get(config, "Cmd");
-        if (json_is_array(cmd))
-            (void)json_array_extend(argv, cmd);
-    }
-    return argv;
-}
-
-static json_t *list_json(const struct cli_list *l)
-{
-    json_t *a = json_array();
-    for (size_t i = 0; i < l->n; i++)
-        (void)json_array_append_new(a, json_string(l->v[i]));
-    return a;
-}
-
-static int make_caps(const struct run_options *o, uint64_t *caps, struct err *e)
-{
-    uint64_t bits;
-    *caps = caps_default();
-    for (size_t i = 0; i < o->cap_drop.n; i++) {
-        if (caps_parse(o->cap_drop.v[i], &bits, e) != 0)
+        if (env_from_file(env, o->env_file.v[i], e) != 0)
             return -1;
-        *caps &= ~bits;
     }
-    for (size_t i = 0; i < o->cap_add.n; i++) {
-        if (caps_parse(o->cap_add.v[i], &bits, e) != 0)
+    for (i = 0; i < o->env.n; i++) {
+        const char *kv = o->env.v[i];
+        if (kv[0] == '=' || kv[0] == '\0')
+            return err_set(e, ERR_INVALID,
+                           "-e \"%.60s\": invalid environment variable", kv);
+        if (env_set(env, kv, true, e) != 0)
             return -1;
-        *caps |= bits;
     }
     return 0;
 }
 
-static int add_volume(json_t *mounts, const char *text, struct err *e)
+static int put_env(json_t *r, const struct run_options *o, const json_t *config,
+                   struct err *e)
 {
-    char src[PATH_MAX], dst[PATH_MAX], opt[16] = "";
-    if (sscanf(text, "%4095[^:]:%4095[^:]:%15s", src, dst, opt) < 2 ||
-        src[0] != '/' || dst[0] != '/' ||
-        (opt[0] != '\0' && strcmp(opt, "ro") != 0 && strcmp(opt, "rw") != 0))
-        return err_set(e, ERR_INVALID,
-                       "-v %s: want /SOURCE:/TARGET[:ro], absolute paths",
-                       text);
-    /* As docker: a source that is absent becomes a folder. */
-    if (access(src, F_OK) != 0 && io_mkdir_all(src, 0755, e) != 0)
+    json_t *env = json_array();
+    return run_put(r, "env", env, e) != 0 || fill_env(env, o, config, e) != 0
+               ? -1
+               : 0;
+}
+
+/* ---- what it runs ------------------------------------------------------- */
+
+static json_t *array_or_null(json_t *v)
+{
+    return json_array_size(v) > 0 ? json_incref(v) : json_null();
+}
+
+/* argv for the start; entrypoint and cmd apart for inspect. */
+static int put_command(json_t *r, const struct run_options *o,
+                       const json_t *config, char **args, int n, struct err *e)
+{
+    json_t *asked = json_object_get(r, "asked"), *argv = json_array();
+    json_t *entry = NULL, *cmd = NULL;
+    size_t i;
+    json_t *v;
+    if (run_put(r, "argv", argv, e) != 0)
         return -1;
-    return json_array_append_new(
-        mounts, json_pack("{s:i,s:s,s:s,s:b}", "kind", RT_BIND, "source", src,
-                          "target", dst, "ro", strcmp(opt, "ro") == 0));
-}
-
-static bool is_target(const json_t *mounts, const char *path)
-{
-    for (size_t i = 0; i < json_array_size(mounts); i++) {
-        const char *t = json_member_string(json_array_get(mounts, i), "target");
-        if (t != NULL && strcmp(t, path) == 0)
-            return true;
-    }
-    return false;
-}
-
-static json_t *make_mounts(const struct run_options *o, const json_t *config,
-                           const char *dir, struct err *e)
-{
-    json_t *m = json_array(), *v;
-    const char *path;
-    size_t n = 0;
-    for (size_t i = 0; i < o->volumes.n; i++) {
-        if (add_volume(m, o->volumes.v[i], e) != 0)
-            return NULL;
-    }
-    for (size_t i = 0; i < o->tmpfs.n; i++) {
-        char dst[PATH_MAX], opts[200] = "";
-        if (sscanf(o->tmpfs.v[i], "%4095[^:]:%199s", dst, opts) < 1 ||
-            dst[0] != '/') {
-            (void)err_set(e, ERR_INVALID, "--tmpfs %s: want an absolute path",
-                          o->tmpfs.v[i]);
-            return NULL;
+    if (o->entrypoint == NULL)
+        entry = array_or_null(json_object_get(config, "Entrypoint"));
+    else if (o->entrypoint[0] != '\0')
+        entry = json_pack("[s]", o->entrypoint);
+    else
+        entry = json_null();
+    if (n > 0) {
+        cmd = json_array();
+        for (int k = 0; k < n; k++) {
+            if (run_append(cmd, "the command", args[k], e) != 0) {
+                json_decref(entry);
+                json_decref(cmd);
+                return -1;
+            }
         }
-        (void)json_array_append_new(m,
-                                    json_pack("{s:i,s:s,s:s}", "kind", RT_TMPFS,
-                                              "target", dst, "options", opts));
+    } else {
+        cmd = o->entrypoint == NULL
+                  ? array_or_null(json_object_get(config, "Cmd"))
+                  : json_null();
     }
-    json_object_foreach (json_object_get(config, "Volumes"), path, v) {
-        char src[PATH_MAX];
-        (void)snprintf(src, sizeof(src), "%.4000s/volumes/%zu", dir, n);
-        if (path[0] != '/' || is_target(m, path))
-            continue;
-        n++;
-        (void)json_array_append_new(m, json_pack("{s:i,s:s,s:s}", "kind",
-                                                 RT_VOLUME, "source", src,
-                                                 "target", path));
+    if (json_is_array(entry))
+        (void)json_array_extend(argv, entry);
+    if (json_is_array(cmd))
+        (void)json_array_extend(argv, cmd);
+    if (run_put(asked, "entrypoint", entry, e) != 0) {
+        json_decref(cmd);
+        return -1;
     }
-    return m;
+    if (run_put(asked, "cmd", cmd, e) != 0)
+        return -1;
+    json_array_foreach (argv, i, v) {
+        if (!json_is_string(v))
+            return err_set(e, ERR_INVALID,
+                           "the command of the image is no list of texts");
+    }
+    if (json_array_size(argv) == 0)
+        return err_set(e, ERR_INVALID,
+                       "no command given, and the image has none");
+    return 0;
 }
 
-static json_t *make_rlimits(const struct run_options *o, struct err *e)
+static const char *or_config(const char *flag, const json_t *config,
+                             const char *key, const char *other)
 {
-    static const struct {
-        const char *name;
-        int resource;
-    } names[] = {{"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC},
-                 {"core", RLIMIT_CORE},     {"memlock", RLIMIT_MEMLOCK},
-                 {"stack", RLIMIT_STACK},   {"fsize", RLIMIT_FSIZE},
-                 {"cpu", RLIMIT_CPU},       {"as", RLIMIT_AS},
-                 {"data", RLIMIT_DATA},     {"msgqueue", RLIMIT_MSGQUEUE}};
+    const char *v = flag != NULL ? flag : json_member_string(config, key);
+    return v != NULL && v[0] != '\0' ? v : other;
+}
+
+/* ---- rights and limits -------------------------------------------------- */
+
+/* Capabilities of one flag, in docker's spelling, and their bits. */
+static json_t *cap_list(const char *flag, const struct cli_list *l,
+                        uint64_t *bits, struct err *e)
+{
     json_t *a = json_array();
-    for (size_t i = 0; i < o->ulimits.n; i++) {
-        char name[32];
-        unsigned long long soft, hard;
-        int got =
-            sscanf(o->ulimits.v[i], "%31[a-z]=%llu:%llu", name, &soft, &hard);
-        size_t k = 0;
-        while (got >= 2 && k < array_len(names) &&
-               strcmp(name, names[k].name) != 0)
-            k++;
-        if (got < 2 || k == array_len(names)) {
-            (void)err_set(e, ERR_INVALID, "invalid --ulimit: %s",
-                          o->ulimits.v[i]);
+    *bits = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        char name[CAPS_NAME_MAX];
+        uint64_t one;
+        if (caps_parse(l->v[i], &one, e) != 0 ||
+            (caps_format(l->v[i], name), run_append(a, flag, name, e)) != 0) {
             json_decref(a);
             return NULL;
         }
-        (void)json_array_append_new(
-            a, json_pack("{s:i,s:I,s:I}", "resource", names[k].resource, "soft",
-                         (json_int_t)soft, "hard",
-                         (json_int_t)(got == 3 ? hard : soft)));
+        *bits |= one;
     }
     return a;
 }
 
-/* "1.5" -> 1500 */
-static int parse_cpus(const struct run_options *o, uint64_t *milli,
-                      struct err *e)
+/* ALL first, then the single ones, as docker: `--cap-drop ALL --cap-add X`. */
+static int put_caps(json_t *r, const struct run_options *o, struct err *e)
 {
-    unsigned whole = 0, part = 0;
-    char digits[4] = "000", tail = 0;
-    *milli = 0;
-    if (o->cpus == NULL)
-        return 0;
-    const char *dot = strchr(o->cpus, '.');
-    int got = dot == o->cpus ? 1 : sscanf(o->cpus, "%4u", &whole);
-    for (size_t i = 0; dot != NULL && i < 3 && dot[i + 1] != '\0'; i++)
-        digits[i] = dot[i + 1];
-    if (got != 1 || sscanf(digits, "%3u%c", &part, &tail) != 1 ||
-        whole * 1000 + part < 10)
-        return err_set(e, ERR_INVALID, "invalid --cpus: %s (from 0.01)",
-                       o->cpus);
-    *milli = whole * 1000 + part;
+    json_t *asked = json_object_get(r, "asked");
+    uint64_t add, drop, caps = caps_default();
+    json_t *added = cap_list("--cap-add", &o->cap_add, &add, e);
+    if (added == NULL || run_put(asked, "cap_add", added, e) != 0)
+        return -1;
+    json_t *dropped = cap_list("--cap-drop", &o->cap_drop, &drop, e);
+    if (dropped == NULL || run_put(asked, "cap_drop", dropped, e) != 0)
+        return -1;
+    if (add == caps_all())
+        caps = caps_all() & ~(drop == caps_all() ? 0 : drop);
+    else
+        caps = (caps & ~drop) | add;
+    return run_put(r, "caps", json_integer((json_int_t)caps), e);
+}
+
+static int put_rlimits(json_t *r, const struct run_options *o, struct err *e)
+{
+    json_t *a = json_array();
+    if (run_put(r, "rlimits", a, e) != 0)
+        return -1;
+    if (o->ulimits.n > RT_RLIMIT_MAX)
+        return err_set(e, ERR_TOO_LARGE, "more than %d ulimits", RT_RLIMIT_MAX);
+    for (size_t i = 0; i < o->ulimits.n; i++) {
+        struct rt_rlimit u;
+        if (value_ulimit(o->ulimits.v[i], &u, e) != 0)
+            return -1;
+        (void)json_array_append_new(
+            a, json_pack("{s:i,s:I,s:I}", "resource", u.resource, "soft",
+                         (json_int_t)u.value.rlim_cur, "hard",
+                         (json_int_t)u.value.rlim_max));
+    }
     return 0;
 }
 
-static json_t *make_limits(const struct run_options *o, struct err *e)
+/* A number of CPUs, or certain CPUs, that the machine does not have. */
+static int check_cpus(const struct run_options *o, uint64_t nano, struct err *e)
 {
-    uint64_t milli, swap = 0;
-    bool is_free = o->swap != NULL && strcmp(o->swap, "-1") == 0;
-    if (parse_cpus(o, &milli, e) != 0)
-        return NULL;
-    if (o->swap != NULL && !is_free &&
-        (!cli_parse_size(o->swap, &swap) || swap < o->memory)) {
-        (void)err_set(e, ERR_INVALID,
-                      "--memory-swap %s: want at least the memory limit",
-                      o->swap);
-        return NULL;
-    }
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:s*}", "memory",
-                     (json_int_t)o->memory, "memory_swap",
-                     is_free ? (json_int_t)-1 : (json_int_t)swap, "cpu_milli",
-                     (json_int_t)milli, "cpu_shares", (json_int_t)o->shares,
-                     "pids", (json_int_t)o->pids, "cpuset", o->cpuset);
+    scoped_fd fd = open(ONLINE_CPUS_FILE, O_RDONLY | O_CLOEXEC);
+    char online[1024];
+    struct value_cpuset have, want;
+    struct err ignored;
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    if (n > 0 && nano > (uint64_t)n * 1000000000u)
+        return err_set(e, ERR_RANGE, "--cpus %s: this machine has %ld", o->cpus,
+                       n);
+    if (o->cpuset == NULL)
+        return 0;
+    if (value_cpuset("--cpuset-cpus", o->cpuset, &want, e) != 0)
+        return -1;
+    ssize_t got = fd < 0 ? 0 : read(fd, online, sizeof(online) - 1);
+    online[got > 0 ? got : 0] = '\0';
+    online[strcspn(online, "\n")] = '\0';
+    if (value_cpuset("online", online, &have, &ignored) != 0 ||
+        value_cpuset_within(&want, &have))
+        return 0;
+    return err_set(e, ERR_RANGE, "--cpuset-cpus %.60s: this machine has %.60s",
+                   o->cpuset, online);
+}
+
+static int put_limits(json_t *r, const struct run_options *o, struct err *e)
+{
+    uint64_t nano = 0;
+    int64_t swap;
+    if ((o->cpus != NULL && value_cpus(o->cpus, &nano, e) != 0) ||
+        check_cpus(o, nano, e) != 0 ||
+        value_swap(o->swap, o->memory, &swap, e) != 0)
+        return -1;
+    return run_put(
+        r, "limits",
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:s*}", "memory", (json_int_t)o->memory,
+                  "memory_swap", (json_int_t)swap, "nano_cpus",
+                  (json_int_t)nano, "cpu_shares", (json_int_t)o->shares, "pids",
+                  (json_int_t)(o->pids > 0 ? o->pids : 0), "cpuset", o->cpuset),
+        e);
 }
 
 /* Set "K=V" ("K" alone: an empty value) in an array of such texts. */
@@ -301,56 +342,98 @@ static json_t *make_labels(const struct run_options *o, const json_t *config,
     return NULL;
 }
 
-static const char *or_config(const char *flag, const json_t *config,
-                             const char *key, const char *other)
+/* ---- the whole ---------------------------------------------------------- */
+
+/* With the host's network comes its name, as in docker. */
+static json_t *host_name(const struct run_options *o, const char *id)
 {
-    const char *v = flag != NULL ? flag : json_member_string(config, key);
-    return v != NULL && v[0] != '\0' ? v : other;
+    char own[HOSTNAME_MAX + 1];
+    if (o->hostname != NULL && o->hostname[0] != '\0')
+        return json_string(o->hostname);
+    if (strcmp(o->network, "host") == 0 && gethostname(own, sizeof(own)) == 0)
+        return json_string(own);
+    return json_sprintf("%.12s", id);
+}
+
+static int put_names(json_t *r, const struct run_options *o,
+                     const json_t *config, const char *id, const char *image,
+                     struct err *e)
+{
+    json_t *asked = json_object_get(r, "asked");
+    struct timespec now;
+    const char *sig = or_config(o->stop_signal, config, "StopSignal", "");
+    json_t *host = host_name(o, id);
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (run_put(r, "hostname", host, e) != 0)
+        return -1;
+    if (json_string_length(host) > HOSTNAME_MAX)
+        return err_set(e, ERR_TOO_LARGE, "--hostname: at most %d bytes",
+                       HOSTNAME_MAX);
+    if (sig[0] != '\0' && ct_signal(sig) < 0)
+        return err_set(e, ERR_INVALID, "--stop-signal: unknown signal: %.60s",
+                       sig);
+    if (o->stop_timeout != RUN_STOP_DEFAULT &&
+        run_put(asked, "stop_timeout", json_integer(o->stop_timeout), e) != 0)
+        return -1;
+    return run_put(r, "id", json_string(id), e) != 0 ||
+                   run_put(r, "name", json_string(o->name), e) != 0 ||
+                   run_put(r, "created", json_integer(now.tv_sec), e) != 0 ||
+                   run_put(r, "created_ns", json_integer(now.tv_nsec), e) !=
+                       0 ||
+                   run_put(asked, "image", json_string(image), e) != 0 ||
+                   run_put(r, "stop_signal", json_string(sig), e) != 0
+               ? -1
+               : 0;
+}
+
+/* What needs no more than to be written down. */
+static int put_rest(json_t *r, const struct run_options *o,
+                    const json_t *config, struct err *e)
+{
+    json_t *asked = json_object_get(r, "asked");
+    json_t *more = json_pack(
+        "{s:s,s:s,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:I}", "cwd",
+        or_config(o->cwd, config, "WorkingDir", "/"), "user",
+        or_config(o->user, config, "User", ""), "tty", o->tty, "stdin",
+        o->interactive, "read_only", o->read_only, "host_network",
+        strcmp(o->network, "host") == 0, "init", o->init, "no_new_privs",
+        o->security.n > 0, "rm", o->rm, "stop_timeout",
+        (json_int_t)(o->stop_timeout == RUN_STOP_DEFAULT ? RUN_STOP_S
+                                                         : o->stop_timeout));
+    if (more == NULL)
+        return err_set(e, ERR_INVALID, "--user or --workdir is not UTF-8");
+    int rc = json_object_update(r, more);
+    json_decref(more);
+    if (rc != 0)
+        return err_set(e, ERR_NO_MEMORY, "out of memory");
+    if (run_put(asked, "attach", json_boolean(!o->detach), e) != 0 ||
+        run_put(asked, "cidfile",
+                json_string(o->cidfile != NULL ? o->cidfile : ""), e) != 0 ||
+        run_put(asked, "workdir",
+                json_string(or_config(o->cwd, config, "WorkingDir", "")),
+                e) != 0)
+        return -1;
+    json_t *security = run_list("--security-opt", &o->security, e);
+    if (security == NULL || run_put(asked, "security_opt", security, e) != 0)
+        return -1;
+    json_t *groups = run_list("--group-add", &o->groups, e);
+    return groups == NULL ? -1 : run_put(r, "groups", groups, e);
 }
 
 json_t *run_record(const struct run_options *o, const json_t *config,
                    const char *id, const char *dir, char **args, int n,
                    struct err *e)
 {
-    uint64_t caps;
-    char host[65];
-    (void)snprintf(host, sizeof(host), "%.64s",
-                   o->hostname != NULL ? o->hostname : "");
-    if (o->hostname == NULL)
-        (void)snprintf(host, sizeof(host), "%.12s", id);
-    json_t *labels = make_labels(o, config, e);
-    if (labels == NULL)
-        return NULL;
-    json_t *argv = make_argv(o, config, args, n);
-    if (json_array_size(argv) == 0) {
-        (void)err_set(e, ERR_INVALID,
-                      "no command given, and the image has "
-                      "none");
-        return NULL;
-    }
-    json_t *env = make_env(o, config, host, e);
-    json_t *mounts = env ? make_mounts(o, config, dir, e) : NULL;
-    json_t *rlimits = mounts ? make_rlimits(o, e) : NULL;
-    json_t *limits = rlimits ? make_limits(o, e) : NULL;
-    if (limits == NULL || make_caps(o, &caps, e) != 0)
-        return NULL;
-    const char *sig =
-        or_config(o->stop_signal, config, "StopSignal", "SIGTERM");
-    if (ct_signal(sig) < 0) {
-        (void)err_set(e, ERR_INVALID, "unknown signal: %s", sig);
-        return NULL;
-    }
-    return json_pack(
-        "{s:s,s:s,s:I,s:o,s:o,s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:I,s:b,s:b,s:b,s:b,"
-        "s:b,s:b,s:b,s:s,s:I,s:o}",
-        "id", id, "name", o->name, "created", (json_int_t)clock_wall_s(),
-        "argv", argv, "env", env, "cwd",
-        or_config(o->cwd, config, "WorkingDir", "/"), "user",
-        or_config(o->user, config, "User", ""), "groups", list_json(&o->groups),
-        "hostname", host, "mounts", mounts, "rlimits", rlimits, "limits",
-        limits, "caps", (json_int_t)caps, "tty", o->tty, "stdin",
-        o->interactive, "read_only", o->read_only, "host_network",
-        strcmp(o->network, "host") == 0, "init", o->init, "no_new_privs",
-        o->security.n > 0, "rm", o->rm, "stop_signal", sig, "stop_timeout",
-        (json_int_t)o->stop_timeout, "labels", labels);
+    json_t *r = json_object(), *labels;
+    if (run_mounts(r, o, config, dir, e) == 0 &&
+        put_names(r, o, config, id, args[0], e) == 0 &&
+        put_command(r, o, config, args + 1, n - 1, e) == 0 &&
+        put_env(r, o, config, e) == 0 && put_caps(r, o, e) == 0 &&
+        put_rlimits(r, o, e) == 0 && put_limits(r, o, e) == 0 &&
+        put_rest(r, o, config, e) == 0 &&
+        (labels = make_labels(o, config, e)) != NULL &&
+        run_put(r, "labels", labels, e) == 0)
+        return r;
+    json_decref(r);
+    return NULL;
 }

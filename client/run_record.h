@@ -12,6 +12,9 @@
 #include "base/err.h"
 #include "client/cli.h"
 
+#define RUN_STOP_DEFAULT INT64_MIN /* --stop-timeout was not given */
+#define RUN_STOP_S       10        /* then this is it */
+
 /* The flags of run, as the parser left them; strings are argv's. */
 struct run_options {
     bool detach, interactive, tty, rm, read_only, init;
@@ -19,17 +22,34 @@ struct run_options {
         *network, *stop_signal, *pull, *platform, *cidfile, *swap;
     struct cli_list env, env_file, groups, volumes, tmpfs, cap_add, cap_drop,
         security, ulimits, labels;
-    uint64_t memory, shares, pids, stop_timeout;
+    uint64_t memory, shares;
+    int64_t pids, stop_timeout;
 };
 
 /*
  * Inputs: config is the "config" member of the image's config (may be NULL),
- *         dir the folder of the container, args[n] the command.
+ *         dir the folder of the container, args[0] the image's name as given,
+ *         args[1..n-1] the command.
  * Owns:   the caller json_decref()s the result.
  * Errors: NULL with e set; ERR_INVALID names the flag that is wrong.
  */
 must_check json_t *run_record(const struct run_options *o, const json_t *config,
                               const char *id, const char *dir, char **args,
                               int n, struct err *e);
+
+/*
+ * Add the members "mounts" and "asked": what is mounted where, parents first,
+ * and what inspect tells of it in docker's words.  Bind sources that are
+ * absent become folders.
+ */
+must_check int run_mounts(json_t *record, const struct run_options *o,
+                          const json_t *config, const char *dir, struct err *e);
+/* Set a member; a text that is no UTF-8 (v is NULL then) is ERR_INVALID. */
+must_check int run_put(json_t *o, const char *key, json_t *v, struct err *e);
+must_check int run_append(json_t *a, const char *flag, const char *text,
+                          struct err *e);
+/* The texts of a flag as an array; NULL with e set as above. */
+must_check json_t *run_list(const char *flag, const struct cli_list *l,
+                            struct err *e);
 
 #endif

@@ -10,7 +10,10 @@ CLIENT_SRC := \
 	client/cmd_ps.c \
 	client/cmd_run.c \
 	client/cmd_start.c \
+	client/inspect.c \
+	client/run_mounts.c \
 	client/run_record.c \
+	client/value.c \
 	client/runtime/attach.c \
 	client/runtime/caps.c \
 	client/runtime/cgroup.c \
@@ -49,12 +52,14 @@ IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
+	tests/unit/client/test_cli.c \
 	tests/unit/client/image/test_reference.c \
 	tests/unit/client/image/test_store.c \
 	tests/unit/client/image/test_store_stress.c \
 	tests/unit/client/test_guard.c \
 	tests/unit/client/test_platform.c \
-	tests/unit/client/test_run_record.c
+	tests/unit/client/test_run_record.c \
+	tests/unit/client/test_value.c
 
 # The stress steps into every system call of the store and breaks its rules.
 $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \

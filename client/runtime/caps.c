@@ -68,11 +68,27 @@ uint64_t caps_default(void)
            bit(CAP_SYS_CHROOT) | bit(CAP_KILL);
 }
 
+uint64_t caps_all(void)
+{
+    return bit(array_len(names)) - 1;
+}
+
+void caps_format(const char *name, char out[CAPS_NAME_MAX])
+{
+    const char *n = strncasecmp(name, "CAP_", 4) == 0 ? name + 4 : name;
+    (void)snprintf(out, CAPS_NAME_MAX, "%s%s",
+                   strcasecmp(n, "ALL") == 0 ? "" : "CAP_", n);
+    for (char *p = out; *p != '\0'; p++) {
+        if (*p >= 'a' && *p <= 'z')
+            *p = (char)(*p - 'a' + 'A');
+    }
+}
+
 int caps_parse(const char *name, uint64_t *bits, struct err *e)
 {
     const char *n = strncasecmp(name, "CAP_", 4) == 0 ? name + 4 : name;
     if (strcasecmp(n, "ALL") == 0) {
-        *bits = bit(array_len(names)) - 1;
+        *bits = caps_all();
         return 0;
     }
     for (unsigned i = 0; i < array_len(names); i++) {

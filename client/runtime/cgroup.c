@@ -173,6 +173,11 @@ static int64_t memsw_of(const struct rt_limits *m)
     return m->memory > INT64_MAX / 2 ? -1 : (int64_t)(2 * m->memory);
 }
 
+static uint64_t cpu_quota_us(const struct rt_limits *m)
+{
+    return m->nano_cpus * CPU_PERIOD_US / 1000000000u;
+}
+
 static int need(bool there, const char *what, struct err *e)
 {
     if (there)
@@ -220,17 +225,16 @@ static int v1_limits(const struct cg_layout *l, const char *id,
 {
     const char *cpu = l->v1[CG_CPU];
     if (need(!m->memory || l->v1[CG_MEMORY][0], "a memory limit", e) != 0 ||
-        need(!(m->cpu_milli || m->cpu_shares) || cpu[0], "a CPU limit", e) !=
+        need(!(m->nano_cpus || m->cpu_shares) || cpu[0], "a CPU limit", e) !=
             0 ||
         need(!m->cpuset || l->v1[CG_CPUSET][0], "a set of CPUs", e) != 0 ||
         need(!m->pids || l->v1[CG_PIDS][0], "a limit of processes", e) != 0)
         return -1;
     if (m->memory && v1_memory(l->v1[CG_MEMORY], id, m, e) != 0)
         return -1;
-    if (m->cpu_milli &&
+    if (m->nano_cpus &&
         (put_u64(cpu, id, "cpu.cfs_period_us", CPU_PERIOD_US, e) != 0 ||
-         put_u64(cpu, id, "cpu.cfs_quota_us",
-                 m->cpu_milli * CPU_PERIOD_US / 1000, e) != 0))
+         put_u64(cpu, id, "cpu.cfs_quota_us", cpu_quota_us(m), e) != 0))
         return -1;
     if (m->cpu_shares && put_u64(cpu, id, "cpu.shares", m->cpu_shares, e) != 0)
         return -1;
@@ -252,7 +256,7 @@ static int v2_enable(const char *mount, const struct rt_limits *m,
         bool wanted;
         const char *name;
     } want[] = {{true, "memory"},
-                {m->cpu_milli || m->cpu_shares, "cpu"},
+                {m->nano_cpus || m->cpu_shares, "cpu"},
                 {m->cpuset != NULL, "cpuset"},
                 {true, "pids"}};
     char path[PATH_MAX], have[4096], text[32];
@@ -291,9 +295,9 @@ static int v2_limits(const char *mount, const char *id,
             m->memory_swap > 0)
             return -1;
     }
-    (void)snprintf(text, sizeof(text), "%" PRIu64 " %d",
-                   m->cpu_milli * CPU_PERIOD_US / 1000, CPU_PERIOD_US);
-    if (m->cpu_milli && put(mount, id, "cpu.max", text, e) != 0)
+    (void)snprintf(text, sizeof(text), "%" PRIu64 " %d", cpu_quota_us(m),
+                   CPU_PERIOD_US);
+    if (m->nano_cpus && put(mount, id, "cpu.max", text, e) != 0)
         return -1;
     /* docker's 2..262144 onto 1..10000, as every runtime maps it. */
     if (m->cpu_shares &&

@@ -362,6 +362,29 @@ static char *const *vector(const json_t *a)
     return (char *const *)(uintptr_t)v;
 }
 
+/* What docker gives every process, unless the record says otherwise. */
+static char *const *environment(const json_t *r)
+{
+    json_t *env = json_object_get(r, "env");
+    const char *defaults[] = {
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOSTNAME=", "TERM=xterm"};
+    size_t n = json_is_true(json_object_get(r, "tty")) ? 3 : 2, at = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0, len = strcspn(defaults[i], "=") + 1;
+        while (k < json_array_size(env) &&
+               strncmp(json_string_value(json_array_get(env, k)), defaults[i],
+                       len) != 0)
+            k++;
+        if (k == json_array_size(env))
+            (void)json_array_insert_new(
+                env, at++,
+                json_sprintf("%s%s", defaults[i],
+                             i == 1 ? text_of(r, "hostname", "berth") : ""));
+    }
+    return vector(env);
+}
+
 static int spec_lists(const json_t *r, struct rt_spec *o, struct err *e)
 {
     const json_t *g = json_object_get(r, "groups"),
@@ -426,7 +449,7 @@ int ct_spec(struct istore *s, const char *id, const json_t *r,
     (void)snprintf(o->id, sizeof(o->id), "%s", id);
     o->dir = dir;
     o->argv = vector(json_object_get(r, "argv"));
-    o->env = vector(json_object_get(r, "env"));
+    o->env = environment(r);
     if (o->argv == NULL || o->env == NULL || o->argv[0] == NULL)
         return err_set(e, ERR_INVALID, "the record has no command");
     o->cwd = text_of(r, "cwd", "/");
@@ -435,7 +458,7 @@ int ct_spec(struct istore *s, const char *id, const json_t *r,
     o->limits =
         (struct rt_limits){.memory = (uint64_t)integer(l, "memory"),
                            .memory_swap = integer(l, "memory_swap"),
-                           .cpu_milli = (uint64_t)integer(l, "cpu_milli"),
+                           .nano_cpus = (uint64_t)integer(l, "nano_cpus"),
                            .cpu_shares = (uint64_t)integer(l, "cpu_shares"),
                            .cpuset = text_of(l, "cpuset", NULL),
                            .pids = (uint64_t)integer(l, "pids")};
@@ -451,10 +474,30 @@ int ct_spec(struct istore *s, const char *id, const json_t *r,
     return spec_layers(s, r, o, e);
 }
 
+/* "RTMIN", "RTMIN+n", "RTMAX-n"; -1 for anything else. */
+static int realtime_signal(const char *name)
+{
+    int base = strncasecmp(name, "RTMIN", 5) == 0   ? SIGRTMIN
+               : strncasecmp(name, "RTMAX", 5) == 0 ? SIGRTMAX
+                                                    : -1;
+    uint64_t n = 0;
+    char sign = base == SIGRTMIN ? '+' : '-';
+    if (base < 0 || (name[5] != '\0' &&
+                     (name[5] != sign ||
+                      !num_parse_u64(slice_of(name + 6),
+                                     (uint64_t)(SIGRTMAX - SIGRTMIN), &n))))
+        return -1;
+    return sign == '+' ? base + (int)n : base - (int)n;
+}
+
 int ct_signal(const char *name)
 {
+    static const struct {
+        const char *name;
+        int sig;
+    } others[] = {{"IOT", SIGABRT}, {"CLD", SIGCHLD}, {"IO", SIGPOLL}};
     uint64_t n;
-    if (num_parse_u64(slice_of(name), 64, &n))
+    if (num_parse_u64(slice_of(name), NSIG - 1, &n))
         return n > 0 ? (int)n : -1;
     if (strncasecmp(name, "SIG", 3) == 0)
         name += 3;
@@ -463,5 +506,9 @@ int ct_signal(const char *name)
         if (abbrev != NULL && strcasecmp(abbrev, name) == 0)
             return i;
     }
-    return -1;
+    for (size_t i = 0; i < array_len(others); i++) {
+        if (strcasecmp(others[i].name, name) == 0)
+            return others[i].sig;
+    }
+    return realtime_signal(name);
 }

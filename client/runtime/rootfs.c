@@ -234,6 +234,17 @@ static int pivot(int rootfd, struct err *e)
     return 0;
 }
 
+/*
+ * As docker, a working directory that is absent is made, before the root is
+ * read-only.  Where that fails, the change to it will say why.
+ */
+static void make_cwd(const struct rt_spec *s, int rootfd)
+{
+    struct err ignored;
+    scoped_fd made = rootfs_make_dir(rootfd, s->cwd, &ignored);
+    (void)made;
+}
+
 int rootfs_enter(const struct rt_spec *s, const struct cg_layout *cgroups,
                  int *master, int *slave, struct err *e)
 {
@@ -259,6 +270,7 @@ int rootfs_enter(const struct rt_spec *s, const struct cg_layout *cgroups,
         rootfs_user_mounts(s, over, e) != 0 || verify(over, e) != 0 ||
         protect(over, null_fd, e) != 0)
         return -1;
+    make_cwd(s, over);
     if (s->is_read_only && rootfs_set_read_only(over, false, "/", e) != 0)
         return -1;
     (void)umask(022);

@@ -11,49 +11,40 @@
 #include <unistd.h>
 
 #include "client/runtime/copyup.h"
+#include "client/value.h"
 
-/* "size=64m,mode=1777,ro" for a tmpfs; unknown words are refused. */
-static int user_tmpfs(const struct rt_mount *m, struct err *e)
+/* It takes the mode of the folder `old` that it covers, as docker's do. */
+static int user_tmpfs(const struct rt_mount *m, int old, struct err *e)
 {
-    const char *o[8][2];
-    size_t n = 0;
+    const char *o[VALUE_TMPFS_OPTIONS + 1][2];
+    char text[PATH_MAX + 300], mode[8];
+    struct value_tmpfs t;
+    struct stat st;
     unsigned attr = ROOTFS_SAFE;
-    char text[256];
-    bool has_mode = false;
-    (void)snprintf(text, sizeof(text), "%s", m->options ? m->options : "");
-    char *save = NULL;
-    for (char *w = strtok_r(text, ",", &save); w != NULL && n < 7;
-         w = strtok_r(NULL, ",", &save)) {
-        char *eq = strchr(w, '=');
-        if (eq != NULL) {
-            *eq = '\0';
-            has_mode = has_mode || strcmp(w, "mode") == 0;
-            o[n][0] = w;
-            o[n++][1] = eq + 1;
-        } else if (strcmp(w, "ro") == 0) {
-            attr |= MOUNT_ATTR_RDONLY;
-        } else if (strcmp(w, "exec") == 0) {
-            attr &= ~(unsigned)MOUNT_ATTR_NOEXEC;
-        } else if (strcmp(w, "suid") == 0) {
-            attr &= ~(unsigned)MOUNT_ATTR_NOSUID;
-        } else if (strcmp(w, "dev") == 0) {
-            attr &= ~(unsigned)MOUNT_ATTR_NODEV;
-        } else if (strcmp(w, "rw") != 0 && strncmp(w, "no", 2) != 0) {
-            return err_set(e, ERR_INVALID, "unknown tmpfs option: %s", w);
-        }
+    (void)snprintf(text, sizeof(text), "%s%s%s", m->target,
+                   m->options && m->options[0] != '\0' ? ":" : "",
+                   m->options ? m->options : "");
+    if (value_tmpfs(text, &t, e) != 0)
+        return -1;
+    memcpy(o, t.option, sizeof(t.option));
+    if (!t.has_mode && old >= 0 && fstat(old, &st) == 0) {
+        (void)snprintf(mode, sizeof(mode), "%04o", st.st_mode & 07777);
+        o[t.n][0] = "mode";
+        o[t.n++][1] = mode;
     }
-    if (!has_mode) {
-        o[n][0] = "mode";
-        o[n++][1] = "1777";
-    }
-    return rootfs_make_mount("tmpfs", (const char *const(*)[2])o, n, attr, e);
+    attr |= t.is_read_only ? MOUNT_ATTR_RDONLY : 0;
+    attr &= t.has_exec ? ~(unsigned)MOUNT_ATTR_NOEXEC : ~0u;
+    attr &= t.has_suid ? ~(unsigned)MOUNT_ATTR_NOSUID : ~0u;
+    attr &= t.has_dev ? ~(unsigned)MOUNT_ATTR_NODEV : ~0u;
+    return rootfs_make_mount("tmpfs", (const char *const(*)[2])o, t.n, attr, e);
 }
 
 static int user_mount(const struct rt_mount *m, int rootfd, struct err *e)
 {
     struct stat st;
     if (m->kind == RT_TMPFS) {
-        scoped_fd fs = user_tmpfs(m, e);
+        scoped_fd old = rootfs_in_root(rootfd, m->target, O_PATH);
+        scoped_fd fs = user_tmpfs(m, old, e);
         scoped_fd at = fs < 0 ? -1 : rootfs_make_dir(rootfd, m->target, e);
         return at < 0 ? -1 : rootfs_attach(fs, at, m->target, e);
     }

@@ -39,7 +39,7 @@ struct rt_rlimit {
 struct rt_limits {
     uint64_t memory;     /* bytes, 0: none */
     int64_t memory_swap; /* memory + swap, bytes; -1 unlimited, 0: default */
-    uint64_t cpu_milli;  /* thousandths of a CPU, 0: none */
+    uint64_t nano_cpus;  /* billionths of a CPU, 0: none */
     uint64_t cpu_shares; /* docker's 2..262144, 0: default */
     const char *cpuset;  /* "0-1", or NULL */
     uint64_t pids;       /* 0: none */
@@ -67,6 +67,7 @@ struct rt_spec {
     bool is_read_only; /* the root file system */
     bool is_host_network;
     bool has_init; /* pid 1 is ours and reaps */
+    bool is_exec;  /* a process beside pid 1 */
     bool no_new_privs;
     bool no_seccomp;
 };

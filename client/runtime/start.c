@@ -29,6 +29,7 @@
 #include "client/runtime/rootfs.h"
 #include "client/runtime/seccomp.h"
 #include "client/runtime/user.h"
+#include "client/value.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 /* Does not exist in the namespaces' clone flags of older headers. */
@@ -107,12 +108,30 @@ static void reset_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * A hard limit above our own needs CAP_SYS_RESOURCE.  Pid 1 was promised its
+ * limits: an error.  Another process gets the lower of both.
+ */
 static int set_rlimits(const struct rt_spec *s, struct err *e)
 {
     for (size_t i = 0; i < s->n_rlimits; i++) {
-        if (setrlimit((__rlimit_resource_t)s->rlimits[i].resource,
-                      &s->rlimits[i].value) != 0)
-            return err_sys(e, errno, "set --ulimit %d", s->rlimits[i].resource);
+        __rlimit_resource_t which = (__rlimit_resource_t)s->rlimits[i].resource;
+        const char *name = value_ulimit_name(s->rlimits[i].resource);
+        struct rlimit want = s->rlimits[i].value, own;
+        if (setrlimit(which, &want) == 0)
+            continue;
+        if (errno != EPERM || getrlimit(which, &own) != 0)
+            return err_sys(e, errno, "set ulimit %s", name ? name : "?");
+        if (!s->is_exec)
+            return err_set(e, ERR_DENIED,
+                           "set ulimit %s: the hard limit of this shell is "
+                           "%llu, and raising it is not permitted",
+                           name ? name : "?", (unsigned long long)own.rlim_max);
+        if (want.rlim_cur > own.rlim_max)
+            want.rlim_cur = own.rlim_max;
+        want.rlim_max = own.rlim_max;
+        if (setrlimit(which, &want) != 0)
+            return err_sys(e, errno, "set ulimit %s", name ? name : "?");
     }
     return 0;
 }
@@ -152,19 +171,7 @@ static int arrange_fds(const int stdio[3], int slave, int *sock, struct err *e)
 /* A link through /proc must not lead out of the root (CVE-2024-21626). */
 static int enter_cwd(const char *cwd, struct err *e)
 {
-    char now[PATH_MAX], part[PATH_MAX];
-    if (chdir(cwd) != 0 && errno == ENOENT && strlen(cwd) < sizeof(part)) {
-        (void)snprintf(part, sizeof(part), "%s", cwd);
-        for (char *p = part + 1; *p != '\0'; p++) {
-            if (*p != '/')
-                continue;
-            *p = '\0';
-            (void)mkdir(part, 0755);
-            *p = '/';
-        }
-        (void)mkdir(part, 0755);
-        errno = ENOENT;
-    }
+    char now[PATH_MAX];
     if (chdir(cwd) != 0)
         return err_sys(e, errno, "change to the working directory %s", cwd);
     if (syscall(SYS_getcwd, now, sizeof(now)) < 0 || now[0] != '/')

@@ -161,6 +161,12 @@ class Docker:
 
     def stop(self):
         self.daemon.stop()
+        # `run --network host` leaves the host's network namespace bound.
+        for line in pathlib.Path("/proc/self/mountinfo").read_text().split(
+                "\n"):
+            point = line.split()[4] if line else ""
+            if point.startswith(f"{self.folder}/"):
+                subprocess.run(["umount", "-l", point], check=True)
 
 
 class Containerd:

@@ -1,82 +1,18 @@
 """berth: import an image, run containers of it, and what isolation promises."""
 
-import io
 import os
 import pathlib
 import re
-import subprocess
-import tarfile
 import time
 
 import pytest
 
 import debian_image
 from conftest import BUILD
+from containers import (BERTH, berth, image, name,  # noqa: F401
+                        rootfs_tar, store)
 
-BERTH = str(BUILD / "berth")
-BUSYBOX = "/bin/busybox"
-APPLETS = ["sh", "cat", "echo", "env", "false", "head", "hostname", "id", "ip",
-           "ls", "mount", "ps", "sleep", "stat", "tail", "touch", "true",
-           "tr"]
-
-
-def rootfs_tar():
-    """A root file system of busybox as tar bytes."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name in ("bin", "etc", "tmp", "data"):
-            info = tarfile.TarInfo(name)
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(info)
-        info = tarfile.TarInfo("bin/busybox")
-        data = pathlib.Path(BUSYBOX).read_bytes()
-        info.size, info.mode = len(data), 0o755
-        tar.addfile(info, io.BytesIO(data))
-        for name in APPLETS:
-            info = tarfile.TarInfo(f"bin/{name}")
-            info.type, info.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(info)
-        for name, text in {
-                "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"
-                              "app:x:1000:1000::/home/app:/bin/sh\n",
-                "etc/group": "root:x:0:\napp:x:1000:\nextra:x:2000:app\n",
-                "data/seed": "from the image\n"}.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return out.getvalue()
-
-
-def berth(*args, code=0, stdin=None, timeout=120):
-    """Run berth; returns what it printed. code None: any exit status."""
-    done = subprocess.run([BERTH, *map(str, args)], input=stdin,
-                          capture_output=True, text=True, timeout=timeout)
-    assert code is None or done.returncode == code, (args, done)
-    return done.stdout if code is not None else done
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image(tmp_path_factory):
-    """The image rt:1, removed at the end with what the tests left."""
-    path = tmp_path_factory.mktemp("rootfs") / "rootfs.tar"
-    path.write_bytes(rootfs_tar())
-    berth("import", path, "rt:1")
-    yield "rt:1"
-    for line in berth("ps", "-a").splitlines()[1:]:
-        if " rt" in line:
-            berth("rm", "-f", line.split()[0])
-    berth("rmi", "rt:1")
-    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
-    assert os.environ["BERTH_ROOT"] not in mounts
-    assert os.environ["BERTH_RUN"] not in mounts
-
-
-@pytest.fixture
-def name(request):
-    """A container's name, and its removal."""
-    given = re.sub(r"\W+", "-", request.node.name)[:40] + f"-{os.getpid()}"
-    yield given
-    berth("rm", "-f", given, code=None)
+pytestmark = pytest.mark.usefixtures("image")
 
 
 def test_hello():

@@ -77,8 +77,10 @@ static void sets_v2_limits(void **state)
     (void)snprintf(info, sizeof(info), "1 2 0:1 / %s rw - cgroup2 c rw\n", dir);
     cg_detect(info, &l);
     assert_true(l.is_v2_only);
-    const struct rt_limits m = {
-        .memory = 1 << 20, .cpu_milli = 500, .cpu_shares = 1024, .pids = 7};
+    const struct rt_limits m = {.memory = 1 << 20,
+                                .nano_cpus = 500000000,
+                                .cpu_shares = 1024,
+                                .pids = 7};
     assert_int_equal(cg_create(&l, "x", &m, &e), 0);
     expect(dir, "memory.max", "1048576");
     expect(dir, "memory.swap.max", "1048576");

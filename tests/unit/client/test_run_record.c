@@ -16,12 +16,12 @@ static json_t *labels_of(const char *image, const char **flags, size_t n)
 {
     struct run_options o = {
         .name = "n", .network = "none", .labels = {.v = flags, .n = n}};
-    char *args[] = {program, NULL};
+    char *args[] = {program, program, NULL};
     struct err e = {.msg = ""};
     json_t *config = json_loads(image, 0, NULL);
     assert_non_null(config);
     json_t *record =
-        run_record(&o, config, "0123456789abcdef", "/x", args, 1, &e);
+        run_record(&o, config, "0123456789abcdef", "/x", args, 2, &e);
     json_decref(config);
     json_t *labels = json_incref(json_object_get(record, "labels"));
     json_decref(record);

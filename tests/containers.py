@@ -1,0 +1,146 @@
+"""berth for tests: a store and a run folder of the test's own, a small image.
+
+Import the fixtures `store`, `image` and `name` into a test module; `berth()`
+runs the program against the store of the module.
+"""
+
+import io
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+from conftest import BUILD
+
+BERTH = str(BUILD / "berth")
+BUSYBOX = "/bin/busybox"
+APPLETS = ["sh", "cat", "cut", "date", "dd", "echo", "env", "false", "find",
+           "grep", "head", "hostname", "id", "ip", "kill", "ls", "mkdir",
+           "mknod", "mount", "nproc", "printf", "ps", "pwd", "readlink",
+           "rm", "seq", "sleep", "sort", "stat", "stty", "tail", "test",
+           "touch", "tr", "true", "tty", "umount", "uname", "wc", "yes"]
+WAIT_S = 60
+
+# What every call adds to the environment: the module's own store.
+environment = {}
+
+
+def rootfs_tar(files=()):
+    """A root file system of busybox as tar bytes, with further files."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in ("bin", "etc", "tmp", "data"):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(info)
+        info = tarfile.TarInfo("bin/busybox")
+        data = pathlib.Path(BUSYBOX).read_bytes()
+        info.size, info.mode = len(data), 0o755
+        tar.addfile(info, io.BytesIO(data))
+        for name in APPLETS:
+            info = tarfile.TarInfo(f"bin/{name}")
+            info.type, info.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(info)
+        for name, text in {
+                "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"
+                              "app:x:1000:1000::/home/app:/bin/sh\n",
+                "etc/group": "root:x:0:\napp:x:1000:\nextra:x:2000:app\n",
+                "data/seed": "from the image\n", **dict(files)}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+def berth(*args, code=0, stdin=None, timeout=120, env=None):
+    """Run berth; returns what it printed.
+
+    code None: any exit status, and the result is the finished process.
+    """
+    done = subprocess.run([BERTH, *map(str, args)], input=stdin,
+                          capture_output=True, text=True, timeout=timeout,
+                          env={**os.environ, **environment, **(env or {})})
+    assert code is None or done.returncode == code, (args, done)
+    return done.stdout if code is not None else done
+
+
+def refused(*args, code=125):
+    """Run berth, which must refuse; returns its message."""
+    done = berth(*args, code=None)
+    assert done.returncode == code, (args, done)
+    assert done.stderr.startswith("berth: "), done
+    return done.stderr
+
+
+def popen(*args, **options):
+    return subprocess.Popen(
+        [BERTH, *map(str, args)],
+        env={**os.environ, **environment, **options.pop("env", {})}, **options)
+
+
+def inspect(*names):
+    shown = json.loads(berth("inspect", *names))
+    return shown[0] if len(names) == 1 else shown
+
+
+def wait_for(probe, what="it"):
+    """Poll until probe() is true; its value."""
+    end = time.monotonic() + WAIT_S
+    while not (value := probe()):
+        assert time.monotonic() < end, f"{what} did not happen"
+        time.sleep(0.02)
+    return value
+
+
+def in_log(name, text):
+    wait_for(lambda: text in berth("logs", name), f"{text!r} in the log")
+
+
+def state(name):
+    return inspect(name)["State"]["Status"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of this module's own; nothing of it may stay mounted."""
+    folder = tmp_path_factory.mktemp("berth")
+    environment.update(BERTH_ROOT=str(folder / "root"),
+                       BERTH_RUN=str(folder / "run"))
+    yield folder
+    for container in berth("ps", "-aq").split():
+        berth("rm", "-f", container)
+    assert not list((folder / "root" / "containers").iterdir())
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    assert str(folder) not in mounts
+    environment.clear()
+
+
+@pytest.fixture(scope="module")
+def image(store):
+    """The image rt:1, of busybox."""
+    path = store / "rootfs.tar"
+    path.write_bytes(rootfs_tar())
+    berth("import", path, "rt:1")
+    path.unlink()
+    return "rt:1"
+
+
+@pytest.fixture
+def name(request, image):
+    """A container's name, and its removal."""
+    given = re.sub(r"\W+", "-", request.node.name)[:40] + f"-{os.getpid()}"
+    yield given
+    berth("rm", "-f", given, code=None)
+
+
+def end(proc):
+    """Kill a process that a test started, and reap it."""
+    if proc.poll() is None:
+        proc.send_signal(signal.SIGKILL)
+    proc.wait()
