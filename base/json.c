@@ -40,7 +40,7 @@ static int scan(const char *p, size_t n, struct err *e)
     return 0;
 }
 
-json_t *json_load_object(const void *data, size_t len, struct err *e)
+static json_t *load(const void *data, size_t len, struct err *e)
 {
     json_error_t je;
     json_t *root;
@@ -56,9 +56,28 @@ json_t *json_load_object(const void *data, size_t len, struct err *e)
                     je.text);
         return NULL;
     }
-    if (!json_is_object(root)) {
+    return root;
+}
+
+json_t *json_load_object(const void *data, size_t len, struct err *e)
+{
+    json_t *root = load(data, len, e);
+
+    if (root && !json_is_object(root)) {
         json_decref(root);
         err_set(e, ERR_INVALID, "JSON is no object");
+        return NULL;
+    }
+    return root;
+}
+
+json_t *json_load_array(const void *data, size_t len, struct err *e)
+{
+    json_t *root = load(data, len, e);
+
+    if (root && !json_is_array(root)) {
+        json_decref(root);
+        err_set(e, ERR_INVALID, "JSON is no array");
         return NULL;
     }
     return root;

@@ -25,6 +25,9 @@
 must_check json_t *json_load_object(const void *data, size_t len,
                                     struct err *e);
 
+/* As above, of one JSON array. */
+must_check json_t *json_load_array(const void *data, size_t len, struct err *e);
+
 /* A string member, or NULL when it is absent or of another type. */
 const char *json_member_string(const json_t *object, const char *key);
 

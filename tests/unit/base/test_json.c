@@ -86,12 +86,26 @@ static void test_string(void **state)
     json_decref(j);
 }
 
+static void test_array(void **state)
+{
+    struct err e = {ERR_NONE, 0, ""};
+    json_t *j = json_load_array("[{\"a\":1}]", 9, &e);
+
+    (void)state;
+    assert_int_equal(json_array_size(j), 1);
+    json_decref(j);
+    assert_null(json_load_array("{}", 2, &e));
+    assert_string_equal(e.msg, "JSON is no array");
+    assert_null(json_load_array("[{\"a\":1,\"a\":2}]", 15, &e));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_string),
+        cmocka_unit_test(test_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
