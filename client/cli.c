@@ -276,9 +276,28 @@ void cli_format_age(int64_t s, char out[32])
                        n == 1 ? "" : "s");
 }
 
+/*
+ * Messages quote names from archives and registries: none may steer the
+ * terminal, by C0 or by C1 (in UTF-8: C2 80 to C2 9F), nor make a line.
+ */
+static void print_harmless(FILE *f, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        bool is_c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+        if (*p < 0x20 || *p == 0x7f || is_c1)
+            (void)fprintf(f, "\\x%02x", *p);
+        else
+            (void)putc(*p, f);
+        if (is_c1)
+            (void)fprintf(f, "\\x%02x", *++p);
+    }
+}
+
 int cli_fail(int status, const struct err *e)
 {
-    fprintf(stderr, "berth: %s\n", e->msg);
+    (void)fprintf(stderr, "berth: ");
+    print_harmless(stderr, e->msg);
+    (void)putc('\n', stderr);
     return status;
 }
 

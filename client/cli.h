@@ -82,7 +82,10 @@ void cli_format_size(uint64_t bytes, char out[32]);
 /* Seconds as docker prints them: "5 minutes", "About an hour", "2 days". */
 void cli_format_age(int64_t seconds, char out[32]);
 
-/* "berth: <message>" on stderr; returns status, for `return cli_fail(..)`. */
+/*
+ * "berth: <message>" on stderr, control characters escaped; returns status,
+ * for `return cli_fail(..)`.
+ */
 int cli_fail(int status, const struct err *e);
 
 /*
