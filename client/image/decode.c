@@ -38,7 +38,7 @@ static int fill(struct decode *d, struct err *e)
         n = read(d->fd, d->in, IN_BYTES);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
-        return err_sys(e, errno, "read the layer");
+        return err_sys(e, errno, "read the archive");
     d->is_input_over = n == 0;
     d->in_pos = 0;
     d->in_len = (size_t)n;
@@ -59,7 +59,7 @@ static int begin(struct decode *d, struct err *e)
     while (d->in_len < 5 && !d->is_input_over) {
         ssize_t n = read(d->fd, d->in + d->in_len, IN_BYTES - d->in_len);
         if (n < 0 && errno != EINTR)
-            return err_sys(e, errno, "read the layer");
+            return err_sys(e, errno, "read the archive");
         if (n == 0)
             break;
         if (n > 0) {
@@ -133,7 +133,7 @@ enum decode_kind decode_kind(const struct decode *d)
 
 static int damaged(const char *what, struct err *e)
 {
-    return err_set(e, ERR_INVALID, "the layer is damaged: %s", what);
+    return err_set(e, ERR_INVALID, "the archive is damaged: %s", what);
 }
 
 /* One step of inflate; *n may be 0 while more input is needed. */
@@ -174,13 +174,14 @@ static int account(struct decode *d, const void *data, size_t n, struct err *e)
     hash_update(d->plain, data, n);
     d->plain_bytes += n;
     if (d->plain_bytes > DECODE_MAX_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "the layer is over %llu bytes",
+        return err_set(e, ERR_TOO_LARGE, "the archive is over %llu bytes",
                        (unsigned long long)DECODE_MAX_BYTES);
     if (d->plain_bytes > DECODE_FREE_BYTES &&
         d->plain_bytes / DECODE_MAX_RATIO > d->raw_bytes)
-        return err_set(e, ERR_TOO_LARGE,
-                       "the layer grows more than %d times: refused as a bomb",
-                       DECODE_MAX_RATIO);
+        return err_set(
+            e, ERR_TOO_LARGE,
+            "the archive grows more than %d times: refused as a bomb",
+            DECODE_MAX_RATIO);
     return 0;
 }
 

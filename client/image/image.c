@@ -186,11 +186,15 @@ static int unpack_one(struct istore_scratch *sc, const json_t *ids,
     scoped_fd busy = istore_digest_lock(s, img->layers[i], e);
     if (busy < 0)
         return -1;
-    if (istore_has_layer(s, img->layers[i]))
-        return 0;
+    if (!image_digest_hex(json_string_value(json_array_get(ids, i)), diff))
+        return err_set(e, ERR_INVALID, "a diff id of the image is damaged");
+    /* The config tells which layer it is; the blob may still be another. */
+    if (istore_has_layer(s, img->layers[i])) {
+        int rc = layer_check(s, img->layers[i], img->blobs[i], diff, e);
+        return rc == 0 ? 0 : err_prefix(e, "layer %.12s", img->blobs[i]);
+    }
     scoped_fd blob = istore_blob_open(s, img->blobs[i], e);
-    if (blob < 0 ||
-        !image_digest_hex(json_string_value(json_array_get(ids, i)), diff))
+    if (blob < 0)
         return -1;
     if (layer_add(sc, blob, (const char(*)[ISTORE_HEX])img->layers, i, diff, &r,
                   e) != 0)

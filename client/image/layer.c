@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "base/num.h"
 #include "client/image/decode.h"
 #include "client/image/store_int.h"
@@ -27,6 +28,7 @@ struct report {
     int rc;
     struct err err;
     char diff_id[ISTORE_HEX];
+    char blob[ISTORE_HEX]; /* of the compressed stream */
     struct unpack_result unpacked;
 };
 
@@ -115,8 +117,10 @@ static int unpack_in_child(struct istore_scratch *sc, int blob,
         return -1;
     if (decode_open(blob, &d, &r->err) != 0)
         return -1;
+    uint64_t bytes;
     int rc = unpack_tar(d, root, n > 0, &r->unpacked, &r->err);
     decode_diff_id(d, r->diff_id);
+    decode_source(d, r->blob, &bytes);
     decode_free(d);
     return rc;
 }
@@ -186,14 +190,23 @@ static int write_meta(int dir, const char *folder, const struct report *r,
 {
     char rel[ISTORE_FILE_MAX];
     (void)snprintf(rel, sizeof(rel), "%s/meta.json", folder);
-    json_t *meta = json_pack("{s:s, s:I, s:I}", "diff_id", r->diff_id, "size",
-                             (json_int_t)r->unpacked.bytes, "entries",
-                             (json_int_t)r->unpacked.entries);
+    json_t *meta =
+        json_pack("{s:s, s:s, s:I, s:I}", "diff_id", r->diff_id, "blob",
+                  r->blob, "size", (json_int_t)r->unpacked.bytes, "entries",
+                  (json_int_t)r->unpacked.entries);
     if (meta == NULL)
         return err_set(e, ERR_NO_MEMORY, "layer: out of memory");
     int rc = istore_write_json(dir, rel, meta, e);
     json_decref(meta);
     return rc;
+}
+
+static int other_content(const char *got, const char *diff_id, struct err *e)
+{
+    return err_set(e, ERR_DIGEST,
+                   "the layer's content is sha256:%.12s, the image's config "
+                   "says sha256:%.12s",
+                   got, diff_id);
 }
 
 int layer_add(struct istore_scratch *sc, int blob,
@@ -224,10 +237,7 @@ int layer_add(struct istore_scratch *sc, int blob,
         istore_root_inherit(s, lower[n_lower - 1], fs, true, e) != 0)
         return -1;
     if (diff_id != NULL && strcmp(diff_id, r.diff_id) != 0)
-        return err_set(e, ERR_DIGEST,
-                       "the layer's content is sha256:%.12s, the image's "
-                       "config says sha256:%.12s",
-                       r.diff_id, diff_id);
+        return other_content(r.diff_id, diff_id, e);
     if (write_meta(dir, folder, &r, e) != 0)
         return -1;
     if (syncfs(fs) != 0)
@@ -237,4 +247,34 @@ int layer_add(struct istore_scratch *sc, int blob,
     out->size = r.unpacked.bytes;
     out->skipped = r.unpacked.skipped;
     return istore_layer_add(sc, folder, out->chain, e);
+}
+
+static bool is_made_of(struct istore *s, const char *chain, const char *hex)
+{
+    char rel[ISTORE_FILE_MAX];
+    struct err quiet;
+    (void)snprintf(rel, sizeof(rel), "layers/%.64s/meta.json", chain);
+    json_t *meta = istore_read_json(istore_dirfd(s), rel, &quiet);
+    const char *blob = meta ? json_member_string(meta, "blob") : NULL;
+    bool is_same = blob != NULL && strcmp(blob, hex) == 0;
+    json_decref(meta);
+    return is_same;
+}
+
+int layer_check(struct istore *s, const char *chain, const char *blob_hex,
+                const char *diff_id, struct err *e)
+{
+    struct decode *d;
+    char got[ISTORE_HEX];
+    if (is_made_of(s, chain, blob_hex))
+        return 0;
+    scoped_fd blob = istore_blob_open(s, blob_hex, e);
+    if (blob < 0 || decode_open(blob, &d, e) != 0)
+        return -1;
+    int rc = decode_drain(d, e);
+    decode_diff_id(d, got);
+    decode_free(d);
+    if (rc == 0 && strcmp(got, diff_id) != 0)
+        rc = other_content(got, diff_id, e);
+    return rc;
 }

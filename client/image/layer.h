@@ -32,4 +32,13 @@ must_check int layer_add(struct istore_scratch *sc, int blob,
                          const char *diff_id, struct layer_result *out,
                          struct err *e);
 
+/*
+ * Is the blob what the store's layer `chain` was made of?  It is when it is
+ * the very blob, else its content is hashed.
+ * Errors: ERR_DIGEST when it holds something else.
+ */
+must_check int layer_check(struct istore *s, const char *chain,
+                           const char *blob_hex, const char *diff_id,
+                           struct err *e);
+
 #endif

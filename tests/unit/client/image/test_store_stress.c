@@ -272,11 +272,15 @@ int __wrap_layer_add(struct istore_scratch *sc, int blob,
                      const char *diff_id, struct layer_result *out,
                      struct err *e);
 
-/* fs/data says which layer it is; meta.json comes last. */
-static int fill_layer(int dir, const char *folder, const char *chain,
+/* fs/data says which layer it is; meta.json comes last, and tells the blob. */
+static int fill_layer(int dir, const char *folder, const char *chain, int blob,
                       struct err *e)
 {
-    char rel[128];
+    char rel[128], text[32] = "", hex[ISTORE_HEX], meta[128];
+    if (pread(blob, text, sizeof(text) - 1, 0) < 0)
+        return err_set(e, ERR_IO, "read the blob of a layer");
+    kit_hash(text, hex);
+    int n = snprintf(meta, sizeof(meta), "{\"size\":64,\"blob\":\"%s\"}", hex);
     (void)snprintf(rel, sizeof(rel), "%.80s/fs", folder);
     if (io_mkdir(dir, folder, 0700, e) != 0 || io_mkdir(dir, rel, 0755, e) != 0)
         return -1;
@@ -284,7 +288,7 @@ static int fill_layer(int dir, const char *folder, const char *chain,
     if (io_replace_file(dir, rel, chain, strlen(chain), 0600, e) != 0)
         return -1;
     (void)snprintf(rel, sizeof(rel), "%.80s/meta.json", folder);
-    return io_replace_file(dir, rel, "{\"size\":64}", 11, 0600, e);
+    return io_replace_file(dir, rel, meta, (size_t)n, 0600, e);
 }
 
 int __wrap_layer_add(struct istore_scratch *sc, int blob,
@@ -293,7 +297,6 @@ int __wrap_layer_add(struct istore_scratch *sc, int blob,
                      struct err *e)
 {
     char folder[32] = "l-", rel[96];
-    (void)blob;
     istore_random_name(folder + 2);
     memset(out, 0, sizeof(*out));
     layer_chain(n_lower > 0 ? lower[n_lower - 1] : NULL, diff_id, out->chain);
@@ -302,9 +305,9 @@ int __wrap_layer_add(struct istore_scratch *sc, int blob,
             me.kill_at = me.steps + 1 + next(10);
         (void)snprintf(rel, sizeof(rel), "layers/%s", out->chain);
         return fill_layer(istore_dirfd(istore_scratch_store(sc)), rel,
-                          out->chain, e);
+                          out->chain, blob, e);
     }
-    if (fill_layer(istore_scratch_dirfd(sc), folder, out->chain, e) != 0)
+    if (fill_layer(istore_scratch_dirfd(sc), folder, out->chain, blob, e) != 0)
         return -1;
     return istore_layer_add(sc, folder, out->chain, e);
 }
