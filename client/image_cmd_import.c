@@ -5,106 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "client/cli.h"
 #include "client/image/cmds.h"
 #include "client/image/image.h"
 #include "client/image/layer.h"
+#include "client/image/pack.h"
 #include "client/image/platform.h"
-
-#define COPY_BYTES (256U << 10)
-
-struct copy {
-    struct blobw *w;
-    bool is_plain; /* then it is compressed here */
-    z_stream z;
-    unsigned char in[COPY_BYTES], out[COPY_BYTES];
-};
-
-static int compress_some(struct copy *c, size_t n, bool is_end, struct err *e)
-{
-    c->z.next_in = c->in;
-    c->z.avail_in = (uInt)n;
-    do {
-        c->z.next_out = c->out;
-        c->z.avail_out = COPY_BYTES;
-        if (deflate(&c->z, is_end ? Z_FINISH : Z_NO_FLUSH) == Z_STREAM_ERROR)
-            return err_set(e, ERR_INTERNAL, "gzip failed");
-        if (blobw_write(c->w, c->out, COPY_BYTES - c->z.avail_out, e) != 0)
-            return -1;
-    } while (c->z.avail_out == 0);
-    return 0;
-}
-
-/* Read a full buffer, unless the input ends: *n. */
-static int read_full(int fd, unsigned char *buf, size_t *n, struct err *e)
-{
-    *n = 0;
-    while (*n < COPY_BYTES) {
-        ssize_t k = read(fd, buf + *n, COPY_BYTES - *n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return err_sys(e, errno, "read the archive");
-        if (k == 0)
-            break;
-        *n += (size_t)k;
-    }
-    return 0;
-}
-
-static int copy_all(struct copy *c, int fd, struct err *e)
-{
-    size_t n;
-    bool is_first = true;
-    do {
-        if (read_full(fd, c->in, &n, e) != 0)
-            return -1;
-        if (is_first)
-            c->is_plain =
-                !(n > 4 && (memcmp(c->in, "\x1f\x8b", 2) == 0 ||
-                            memcmp(c->in, "\x28\xb5\x2f\xfd", 4) == 0 ||
-                            memcmp(c->in, "BZh", 3) == 0 ||
-                            memcmp(c->in,
-                                   "\xfd"
-                                   "7zXZ",
-                                   5) == 0));
-        if (is_first && c->is_plain &&
-            deflateInit2(&c->z, 6, Z_DEFLATED, 15 + 16, 8,
-                         Z_DEFAULT_STRATEGY) != Z_OK)
-            return err_set(e, ERR_NO_MEMORY, "gzip: out of memory");
-        is_first = false;
-        int rc = c->is_plain ? compress_some(c, n, n < COPY_BYTES, e)
-                             : blobw_write(c->w, c->in, n, e);
-        if (rc != 0)
-            return -1;
-    } while (n == COPY_BYTES);
-    return 0;
-}
-
-static int store_layer(struct istore_scratch *sc, int fd, char hex[ISTORE_HEX],
-                       struct err *e)
-{
-    struct copy *c = calloc(1, sizeof(*c));
-    if (c == NULL)
-        return err_set(e, ERR_NO_MEMORY, "import: out of memory");
-    int rc = blobw_new(sc, &c->w, e);
-    if (rc == 0) {
-        rc = copy_all(c, fd, e);
-        if (rc == 0)
-            rc = blobw_finish(c->w, NULL, -1, hex, e);
-        else
-            blobw_free(c->w);
-    }
-    if (c->is_plain)
-        (void)deflateEnd(&c->z);
-    free(c);
-    return rc;
-}
 
 /* ---- --change ------------------------------------------------------------*/
 
@@ -187,33 +96,6 @@ static json_t *make_config(const char *diff_id, const struct cli_list *changes,
     return c;
 }
 
-static int put_json(struct istore_scratch *sc, const json_t *o,
-                    char hex[ISTORE_HEX], size_t *len, struct err *e)
-{
-    scoped_free char *text = json_dumps(o, JSON_COMPACT);
-    if (text == NULL)
-        return err_set(e, ERR_NO_MEMORY, "import: out of memory");
-    *len = strlen(text);
-    return blob_put(sc, text, *len, hex, e);
-}
-
-static json_t *descriptor(const char *type, const char *hex, int64_t size)
-{
-    char digest[72];
-    (void)snprintf(digest, sizeof(digest), "sha256:%.64s", hex);
-    return json_pack("{s:s, s:s, s:I}", "mediaType", type, "digest", digest,
-                     "size", (json_int_t)size);
-}
-
-/* gzip or zstd, by the first byte of the stored blob. */
-static const char *layer_type(int blob)
-{
-    unsigned char b = 0;
-    if (pread(blob, &b, 1, 0) != 1)
-        return IMAGE_TYPE_LAYER;
-    return b == 0x28 ? IMAGE_TYPE_LAYER "+zstd" : IMAGE_TYPE_LAYER "+gzip";
-}
-
 static int make_image(struct istore_scratch *sc, int fd, const char *name,
                       const struct cli_list *changes, const char *message,
                       char config_hex[ISTORE_HEX], struct err *e)
@@ -222,7 +104,7 @@ static int make_image(struct istore_scratch *sc, int fd, const char *name,
     char layer[ISTORE_HEX], manifest[ISTORE_HEX];
     struct layer_result r;
     size_t len;
-    if (store_layer(sc, fd, layer, e) != 0)
+    if (pack_layer(sc, fd, layer, e) != 0)
         return -1;
     scoped_fd blob = istore_blob_open(s, layer, e);
     if (blob < 0)
@@ -230,18 +112,18 @@ static int make_image(struct istore_scratch *sc, int fd, const char *name,
     if (layer_add(sc, blob, NULL, 0, NULL, &r, e) != 0)
         return -1;
     json_t *c = make_config(r.diff_id, changes, message, e);
-    int rc = c == NULL ? -1 : put_json(sc, c, config_hex, &len, e);
+    int rc = c == NULL ? -1 : pack_json(sc, c, config_hex, &len, e);
     json_decref(c);
     if (rc != 0)
         return -1;
     off_t size = lseek(blob, 0, SEEK_END);
-    json_t *m =
-        json_pack("{s:i, s:s, s:o, s:[o]}", "schemaVersion", 2, "mediaType",
-                  IMAGE_TYPE_MANIFEST, "config",
-                  descriptor(IMAGE_TYPE_CONFIG, config_hex, (int64_t)len),
-                  "layers", descriptor(layer_type(blob), layer, (int64_t)size));
+    json_t *m = json_pack(
+        "{s:i, s:s, s:o, s:[o]}", "schemaVersion", 2, "mediaType",
+        IMAGE_TYPE_MANIFEST, "config",
+        pack_descriptor(IMAGE_TYPE_CONFIG, config_hex, (int64_t)len), "layers",
+        pack_descriptor(pack_layer_type(blob), layer, (int64_t)size));
     rc = m == NULL ? err_set(e, ERR_NO_MEMORY, "import: out of memory")
-                   : put_json(sc, m, manifest, &len, e);
+                   : pack_json(sc, m, manifest, &len, e);
     json_decref(m);
     return rc == 0 ? image_adopt(sc, manifest, name, NULL, NULL, NULL, e) : -1;
 }

@@ -41,6 +41,7 @@ IMAGE_SRC := \
 	client/image/decode.c \
 	client/image/image.c \
 	client/image/layer.c \
+	client/image/pack.c \
 	client/image/platform.c \
 	client/image/remote.c \
 	client/image/unpack.c \
