@@ -13,8 +13,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } verbs[] = {
-    {"images", cmd_images}, {"import", cmd_import}, {"pull", cmd_pull},
-    {"push", cmd_push},     {"rmi", cmd_rmi},       {"tag", cmd_tag},
+    {"images", cmd_images}, {"import", cmd_import}, {"load", cmd_load},
+    {"pull", cmd_pull},     {"push", cmd_push},     {"rmi", cmd_rmi},
+    {"save", cmd_save},     {"tag", cmd_tag},
 };
 
 int main(int argc, char **argv)

@@ -33,6 +33,8 @@ static const struct verb verbs[] = {
     {"images", NULL, "List images"},
     {"rmi", NULL, "Remove images"},
     {"tag", NULL, "Give an image another name"},
+    {"save", NULL, "Write images to an archive"},
+    {"load", NULL, "Load images from an archive"},
     {"import", NULL, "Make an image from a root file system tar"},
     {"version", cmd_version, "Show the version"},
 };

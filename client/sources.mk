@@ -41,14 +41,21 @@ IMAGE_SRC := \
 	client/image/decode.c \
 	client/image/image.c \
 	client/image/layer.c \
+	client/image/layout.c \
+	client/image/load.c \
+	client/image/load_docker.c \
+	client/image/load_oci.c \
 	client/image/pack.c \
 	client/image/platform.c \
 	client/image/remote.c \
+	client/image/spool.c \
 	client/image/unpack.c \
 	client/image_cmd_import.c \
 	client/image_cmd_list.c \
+	client/image_cmd_load.c \
 	client/image_cmd_pull.c \
-	client/image_cmd_push.c
+	client/image_cmd_push.c \
+	client/image_cmd_save.c
 IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
@@ -58,7 +65,8 @@ UNIT_TESTS += \
 	tests/unit/client/image/test_store.c \
 	tests/unit/client/image/test_store_stress.c \
 	tests/unit/client/test_guard.c \
-	tests/unit/client/test_platform.c \
+	tests/unit/client/image/test_platform.c \
+	tests/unit/client/image/test_spool.c \
 	tests/unit/client/test_run_record.c \
 	tests/unit/client/test_value.c
 

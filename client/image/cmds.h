@@ -4,9 +4,11 @@
 
 int cmd_images(int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_load(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
 int cmd_push(int argc, char **argv);
 int cmd_rmi(int argc, char **argv);
+int cmd_save(int argc, char **argv);
 int cmd_tag(int argc, char **argv);
 
 #endif

@@ -19,6 +19,8 @@
 #define IMAGE_TYPE_CONFIG   "application/vnd.oci.image.config.v1+json"
 #define IMAGE_TYPE_LAYER    "application/vnd.oci.image.layer.v1.tar"
 #define IMAGE_TYPE_DOCKER   "application/vnd.docker.distribution.manifest.v2+json"
+#define IMAGE_TYPE_DOCKER_CONFIG \
+    "application/vnd.docker.container.image.v1+json"
 #define IMAGE_TYPE_DOCKER_LIST \
     "application/vnd.docker.distribution.manifest.list.v2+json"
 
