@@ -24,6 +24,7 @@ struct api_opts {
     struct store *store;
     struct workq *workq; /* thread context: struct store_reader */
     struct policy policy;
+    unsigned takeover_ms; /* quiet time after which an upload may move */
 };
 
 /*

@@ -49,6 +49,7 @@ static const struct {
     {"collect-grace", KIND_NUMBER, 1, 31536000, AT(collect_grace_s)},
     {"upload-idle", KIND_NUMBER, 1, 31536000, AT(upload_idle_s)},
     {"upload-ttl", KIND_NUMBER, 1, 31536000, AT(upload_ttl_s)},
+    {"upload-takeover", KIND_NUMBER, 0, HOUR_MS, AT(takeover_ms)},
     {"min-free", KIND_NUMBER, -1, LONG_MAX, AT(min_free_bytes)},
     {"drain-timeout", KIND_NUMBER, 0, HOUR_MS, AT(drain_timeout_ms)},
     {"max-connections", KIND_UNSIGNED, 1, 1000000, HTTP(connections)},
@@ -82,6 +83,7 @@ int config_init(struct config *c, struct err *e)
         .collect_grace_s = 86400,
         .upload_idle_s = 900,
         .upload_ttl_s = 86400,
+        .takeover_ms = 2000,
         .min_free_bytes = -1,
         .drain_timeout_ms = 30000,
     };

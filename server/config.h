@@ -34,6 +34,7 @@ struct config {
     int64_t collect_grace_s;
     int64_t upload_idle_s;
     int64_t upload_ttl_s;
+    int64_t takeover_ms;
     int64_t min_free_bytes; /* -1: automatic */
     int64_t drain_timeout_ms;
     struct http_limits http;

@@ -162,6 +162,7 @@ static int start_http(struct daemon *d, const char *const *listen, size_t n,
     d->api = (struct api_opts){
         .store = d->store,
         .workq = d->workq,
+        .takeover_ms = (unsigned)d->config.takeover_ms,
         .policy = {.is_read_only = d->config.read_only,
                    .allows_delete = d->config.allow_delete,
                    .deletes_used = d->config.delete_used,

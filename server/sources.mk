@@ -25,7 +25,9 @@ SERVER_SRC := \
 	server/oci_error.c \
 	server/options.c \
 	server/range.c \
-	server/router.c
+	server/router.c \
+	server/upload_body.c \
+	server/upload_take.c
 
 UNIT_TESTS += \
 	tests/unit/server/test_config.c \

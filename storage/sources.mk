@@ -11,6 +11,7 @@ STORAGE_SRC := \
 	storage/query.c \
 	storage/store.c \
 	storage/upload.c \
+	storage/upload_file.c \
 	storage/writer.c
 
 UNIT_TESTS += \

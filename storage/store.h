@@ -150,6 +150,46 @@ must_check int upload_take(struct store *s, const char *repo, const char *id,
                            struct upload **out, struct upload_info *info,
                            struct err *e);
 void upload_release(struct store *s, struct upload *u);
+
+/*
+ * A request that holds a session, so that another one can ask it to let go:
+ * its client may have died without a word, and the client comes back on a new
+ * connection.  ask() is called with the table locked, on any thread: it may
+ * only post a message, whose receiver calls upload_answer().
+ */
+struct upload_holder {
+    void (*ask)(struct upload_holder *h);
+    int64_t offset; /* where the other one wants to go on; see is_asked */
+    bool is_asked;  /* a message is under way; under the table's lock */
+};
+/* From upload_take() until the session is released or dropped. */
+void upload_hold(struct store *s, struct upload *u, struct upload_holder *h);
+/*
+ * The holder's answer: it will let go soon, or the waiter is told ERR_BUSY.
+ * Also when the session is gone already; h may be freed afterwards if so.
+ */
+void upload_answer(struct store *s, const char *id, struct upload_holder *h,
+                   bool yields);
+/* For who has let go: will a message still come? */
+bool upload_is_asked(struct store *s, const struct upload_holder *h);
+
+/* A request that waits for a held session. */
+struct upload_waiter {
+    /* Once, with the table locked, on any thread: post a message. */
+    void (*ready)(struct upload_waiter *w);
+    struct upload *upload; /* taken for the waiter; NULL: e says why not */
+    struct upload_info info;
+    struct err e; /* ERR_BUSY, ERR_NOT_FOUND */
+};
+/*
+ * Wait for a session that upload_take() found busy.
+ * Errors: ERR_BUSY (nobody to ask, or another one waits already),
+ *         ERR_NOT_FOUND: ready() is not called.
+ */
+must_check int upload_ask(struct store *s, const char *repo, const char *id,
+                          int64_t offset, struct upload_waiter *w,
+                          struct err *e);
+
 int64_t upload_offset(const struct upload *u);
 /*
  * Append bytes, hashing on the way.  Errors: ERR_NO_SPACE, ERR_IO,

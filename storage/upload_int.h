@@ -4,9 +4,28 @@
 
 #include <pthread.h>
 
+#include <uthash.h>
+
 #include "storage/store.h"
 
 #define UPLOAD_MAX_SESSIONS 10000
+
+struct upload {
+    char id[UPLOAD_ID_LEN + 1];
+    char *repo;
+    int fd;
+    int64_t offset;               /* written and hashed (unless hashed < 0) */
+    int64_t durable;              /* synced */
+    int64_t hashed;               /* == offset, or -1 after a restart */
+    int64_t flushed;              /* write-back was started up to here */
+    struct hash *sha256, *sha512; /* sha512 only when announced */
+    bool wants_sha512, is_busy, has_file, is_name_durable;
+    int64_t used_ms;              /* clock_mono_ms of the last use */
+    struct upload *next_dead;     /* while being expired */
+    struct upload_holder *holder; /* of the busy one, if it can be asked */
+    struct upload_waiter *waiter; /* who asked */
+    UT_hash_handle hh;
+};
 
 struct upload_table {
     pthread_mutex_t lock;

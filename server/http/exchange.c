@@ -3,6 +3,7 @@
  * long it lives.
  */
 #include <event2/buffer.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,6 +106,31 @@ void http_release(struct http_exchange *x)
 bool http_is_alive(const struct http_exchange *x)
 {
     return x->conn && !x->is_dead;
+}
+
+void http_abort(struct http_exchange *x)
+{
+    if (!x->conn || x->is_dead || x->is_replied)
+        return;
+    x->conn->is_broken = true;
+    conn_kick(x->conn);
+}
+
+bool http_is_quiet(const struct http_exchange *x, unsigned ms)
+{
+    struct pollfd p = {.events = POLLRDHUP};
+
+    if (!x->conn)
+        return true;
+    p.fd = x->conn->stream.fd;
+    return clock_mono_ms() - x->conn->progress_ms >= (int64_t)ms ||
+           (poll(&p, 1, 0) == 1 &&
+            (p.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
+size_t http_body_pending(const struct http_exchange *x)
+{
+    return x->block ? x->block->len : 0;
 }
 
 void http_on_abort(struct http_exchange *x,

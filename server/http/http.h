@@ -229,6 +229,15 @@ void http_release(struct http_exchange *x);
 /* false after on_abort: results are of no use to anybody. */
 bool http_is_alive(const struct http_exchange *x);
 /*
+ * Treat the client as gone: soon, from the loop, its connection is closed and
+ * on_abort comes.  Nothing happens once a reply was given.
+ */
+void http_abort(struct http_exchange *x);
+/* No byte of the body has come for ms, or the client has ended its side. */
+bool http_is_quiet(const struct http_exchange *x, unsigned ms);
+/* Body bytes that came in and were not handed over yet. */
+size_t http_body_pending(const struct http_exchange *x);
+/*
  * Called once, on the lane, when the exchange dies before a reply was given.
  * Blocks given out stay the application's until http_block_done(); the
  * half-filled one can be had with http_body_take().

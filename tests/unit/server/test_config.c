@@ -80,6 +80,7 @@ static void test_example_is_the_default(void **state)
     assert_int_equal(plain.collect_grace_s, read.collect_grace_s);
     assert_int_equal(plain.upload_idle_s, read.upload_idle_s);
     assert_int_equal(plain.upload_ttl_s, read.upload_ttl_s);
+    assert_int_equal(plain.takeover_ms, read.takeover_ms);
     assert_int_equal(plain.min_free_bytes, read.min_free_bytes);
     assert_int_equal(plain.drain_timeout_ms, read.drain_timeout_ms);
     same_limits(&plain.http, &read.http);
