@@ -38,6 +38,7 @@ CLIENT_SRC := \
 	client/image/store_sweep.c
 CLIENT_MAIN := client/main.c
 IMAGE_SRC := \
+	client/image/confine.c \
 	client/image/decode.c \
 	client/image/image.c \
 	client/image/layer.c \
@@ -61,17 +62,22 @@ IMAGE_MAIN := client/image_main.c
 UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
 	tests/unit/client/test_cli.c \
-	tests/unit/client/image/test_reference.c \
-	tests/unit/client/image/test_store.c \
-	tests/unit/client/image/test_store_stress.c \
 	tests/unit/client/test_guard.c \
 	tests/unit/client/image/test_platform.c \
 	tests/unit/client/image/test_spool.c \
 	tests/unit/client/test_run_record.c \
 	tests/unit/client/test_value.c
 
+UNIT_TESTS += $(addprefix tests/unit/client/image/, \
+	test_confine.c \
+	test_reference.c \
+	test_store.c \
+	test_store_stress.c)
+
 # The stress steps into every system call of the store and breaks its rules.
 $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
 	$(addprefix -Wl$(comma)--wrap=,openat mkdirat renameat renameat2 unlinkat \
 	fstatat write flock istore_scratch_pin istore_has_blob istore_has_layer \
 	istore_ref_write layer_add)
+# What the unpacking process may do is tried in its place.
+$(OUT)/tests/unit/client/image/test_confine: WRAP := -Wl,--wrap=unpack_tar

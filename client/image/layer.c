@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "client/image/confine.h"
 #include "client/image/decode.h"
 #include "client/image/store_int.h"
 #include "client/image/unpack.h"
@@ -75,6 +76,16 @@ static int overlay_data(struct istore *s, const char (*lower)[ISTORE_HEX],
     return 0;
 }
 
+/* Show a folder at target, as the overlay would be: no device opens there. */
+static int bind_folder(const char *from, const char *target, struct err *e)
+{
+    const unsigned long safe = MS_NODEV | MS_NOEXEC | MS_NOSUID;
+    if (mount(from, target, NULL, MS_BIND, NULL) != 0 ||
+        mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | safe, NULL) != 0)
+        return err_sys(e, errno, "mount the folder of the layer");
+    return 0;
+}
+
 /*
  * The root to unpack into: an overlay over the lower layers, or the folder.
  * Descriptors are opened anew after the unshare: overlay refuses those of
@@ -86,36 +97,44 @@ static int open_root(struct istore_scratch *sc, const char (*lower)[ISTORE_HEX],
     char data[MOUNT_DATA_MAX + 1], fs_path[PATH_MAX + 64],
         target[PATH_MAX + 64];
     const char *base = istore_scratch_path(sc);
-    if (n > 0 && (unshare(CLONE_NEWNS) != 0 ||
-                  mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0))
-        return err_sys(e, errno, "make a mount namespace");
     (void)snprintf(fs_path, sizeof(fs_path), "%s/%s/fs", base, folder);
     (void)snprintf(target, sizeof(target), "%s/work", base);
     scoped_fd fs = open(fs_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     scoped_fd work = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fs < 0 || work < 0)
         return err_sys(e, errno, "open the folders of the layer");
-    if (n == 0)
-        return take_fd(&fs);
-    if (overlay_data(istore_scratch_store(sc), lower, n, fs, work, data, e) !=
-        0)
-        return -1;
     (void)snprintf(target, sizeof(target), "%s/root", base);
-    if (mount("overlay", target, "overlay", MS_NODEV | MS_NOEXEC, data) != 0)
+    if (n == 0 && bind_folder(fs_path, target, e) != 0)
+        return -1;
+    if (n > 0 && overlay_data(istore_scratch_store(sc), lower, n, fs, work,
+                              data, e) != 0)
+        return -1;
+    if (n > 0 && mount("overlay", target, "overlay",
+                       MS_NODEV | MS_NOEXEC | MS_NOSUID, data) != 0)
         return err_sys(e, errno, "mount the lower layers");
     int root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return root >= 0 ? root : err_sys(e, errno, "open %s", target);
 }
 
+/* out: where the report goes, which the cage must leave open. */
 static int unpack_in_child(struct istore_scratch *sc, int blob,
                            const char (*lower)[ISTORE_HEX], size_t n,
-                           const char *folder, struct report *r)
+                           const char *folder, int out, struct report *r)
 {
+    char jail[PATH_MAX + 64];
     struct decode *d;
-    scoped_fd root = open_root(sc, lower, n, folder, &r->err);
+    /* Before the cage, since hashing may read OpenSSL's configuration. */
+    if (decode_open(blob, &d, &r->err) != 0)
+        return -1;
+    unpack_prepare();
+    if (confine_begin(&r->err) != 0)
+        return -1;
+    int root = open_root(sc, lower, n, folder, &r->err);
     if (root < 0)
         return -1;
-    if (decode_open(blob, &d, &r->err) != 0)
+    const int keep[] = {blob, root, out};
+    (void)snprintf(jail, sizeof(jail), "%s/jail", istore_scratch_path(sc));
+    if (confine_end(jail, root, keep, array_len(keep), &r->err) != 0)
         return -1;
     uint64_t bytes;
     int rc = unpack_tar(d, root, n > 0, &r->unpacked, &r->err);
@@ -143,7 +162,7 @@ static int run_child(struct istore_scratch *sc, int blob,
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (getppid() != parent)
             _exit(1);
-        r->rc = unpack_in_child(sc, blob, lower, n, folder, r);
+        r->rc = unpack_in_child(sc, blob, lower, n, folder, out, r);
         _exit(io_write_all(out, r, sizeof(*r), -1, &quiet) == 0 ? 0 : 1);
     }
     scope_close(&out);
@@ -159,8 +178,10 @@ static int run_child(struct istore_scratch *sc, int blob,
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (got < sizeof(*r))
-        return err_set(e, ERR_IO, "the unpacking process died (status %d)",
-                       status);
+        return err_set(e, ERR_IO, "the unpacking process died (%s %d)",
+                       WIFSIGNALED(status) ? "signal" : "exit status",
+                       WIFSIGNALED(status) ? WTERMSIG(status)
+                                           : WEXITSTATUS(status));
     if (r->rc != 0)
         *e = r->err;
     return r->rc;
@@ -173,6 +194,7 @@ static int make_folders(int dir, const char *folder, struct err *e)
     istore_remove_tree(dir, "work");
     if (io_mkdir(dir, "work", 0700, e) != 0 ||
         io_mkdir(dir, "root", 0700, e) != 0 ||
+        io_mkdir(dir, "jail", 0700, e) != 0 ||
         io_mkdir(dir, folder, 0700, e) != 0 || io_mkdir(dir, rel, 0755, e) != 0)
         return -1;
     int fs = openat(dir, rel, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,8 +1,8 @@
 /*
  * From a compressed layer to a layer folder of the store.
  *
- * The work is done by a child in a mount namespace of its own, on an overlay
- * of the lower layers: what the overlay leaves in its upper folder is the
+ * The work is done by a child in a cage (confine.h), on an overlay of the lower
+ * layers: what the overlay leaves in its upper folder is the
  * layer, whiteouts and opaque folders as the container's overlay wants them.
  */
 #ifndef BERTH_CLIENT_IMAGE_LAYER_H

@@ -24,6 +24,7 @@
 #define WH        ".wh."
 #define WH_OPAQUE ".wh..wh..opq"
 #define XATTR_MAX (64U << 10)
+#define LINKS_MAX 40 /* as the kernel */
 
 struct late_times { /* of folders: set when nothing more is written there */
     char *path;
@@ -102,24 +103,117 @@ static int open_in_root(int root, const char *path, int flags)
     return (int)fd;
 }
 
-/* The folder `path`, made (0755) where it is absent. */
+/* Entries, and folders that none speaks of. */
+static int count_entry(struct unpack *u, struct err *e)
+{
+    if (++u->result.entries > UNPACK_MAX_ENTRIES)
+        return err_set(e, ERR_TOO_LARGE, "the layer has over %d entries",
+                       UNPACK_MAX_ENTRIES);
+    return 0;
+}
+
+/*
+ * The name at dir/leaf is a link to nothing: put what it says in its place.
+ * path[0..start) leads to dir, path + end to the rest.
+ */
+static int expand_link(int dir, char path[PATH_MAX], size_t start, size_t end,
+                       struct err *e)
+{
+    char link[PATH_MAX], rest[PATH_MAX];
+    ssize_t n = readlinkat(dir, path + start, link, sizeof(link) - 1);
+    if (n < 0)
+        return err_sys(e, errno, "make folder %.100s of the layer", path);
+    link[n] = '\0';
+    (void)snprintf(rest, sizeof(rest), "%s", path + end);
+    if (link[0] == '/')
+        start = 0;
+    n = snprintf(path + start, PATH_MAX - start, "%s%s%s", link,
+                 rest[0] != '\0' ? "/" : "", rest);
+    if ((size_t)n >= PATH_MAX - start)
+        return err_set(e, ERR_INVALID, "a link of the layer leads too far");
+    return 0;
+}
+
+/*
+ * Open the folders of path one by one, made (0755) where they are absent.
+ * Returns the last, or -1; *again when a link was put in, and one must begin
+ * anew.
+ */
+static int walk(struct unpack *u, char path[PATH_MAX], bool *again,
+                struct err *e)
+{
+    size_t start, end = 0;
+    scoped_fd dir = open_in_root(u->root, "", O_PATH | O_DIRECTORY);
+    *again = false;
+    while (dir >= 0) {
+        start = end + strspn(path + end, "/");
+        end = start + strcspn(path + start, "/");
+        if (end == start)
+            break;
+        char slash = path[end];
+        path[end] = '\0';
+        int next = open_in_root(u->root, path, O_PATH | O_DIRECTORY);
+        if (next < 0 && errno == ENOENT) {
+            if (mkdirat(dir, path + start, 0755) == 0) {
+                if (count_entry(u, e) != 0)
+                    return -1;
+                next = openat(dir, path + start,
+                              O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            } else if (errno == EEXIST) {
+                *again = true;
+                return expand_link(dir, path, start, slash ? end + 1 : end, e);
+            }
+        }
+        path[end] = slash;
+        (void)close(dir);
+        dir = next;
+    }
+    return dir >= 0
+               ? take_fd(&dir)
+               : err_sys(e, errno, "open folder %.100s of the layer", path);
+}
+
+/*
+ * The folder `path`, made where it is absent, also where a link leads to:
+ * `var/run -> /run` may stand before `run` in an archive.
+ */
 static int open_parent(struct unpack *u, const char *path, struct err *e)
 {
+    char text[PATH_MAX];
+    bool again;
     int fd = open_in_root(u->root, path, O_PATH | O_DIRECTORY);
     if (fd >= 0)
         return fd;
     if (errno != ENOENT)
         return err_sys(e, errno, "open folder %.100s of the layer", path);
-    struct name name;
-    if (name_split(path, &name, e) != 0)
-        return -1;
-    scoped_fd up = open_parent(u, name.parent, e);
-    if (up < 0)
-        return -1;
-    if (mkdirat(up, name.leaf, 0755) != 0)
-        return err_sys(e, errno, "make folder %.100s of the layer", path);
-    fd = openat(up, name.leaf, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 ? fd : err_sys(e, errno, "open folder %.100s", path);
+    (void)snprintf(text, sizeof(text), "%s", path);
+    for (int links = 0; links < LINKS_MAX; links++) {
+        fd = walk(u, text, &again, e);
+        if (fd < 0 || !again)
+            return fd;
+    }
+    return err_sys(e, ELOOP, "open folder %.100s of the layer", path);
+}
+
+/* Remove what is there; what cannot be removed must not be taken for gone. */
+static int remove_all(int parent, const char *leaf, struct err *e)
+{
+    struct stat st;
+    istore_remove_tree(parent, leaf);
+    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return err_set(e, ERR_IO, "cannot remove %.100s of a lower layer",
+                       leaf);
+    return 0;
+}
+
+/* Make way: only a folder under a folder entry stays. */
+static int make_way(int parent, const char *leaf, bool for_dir, struct err *e)
+{
+    struct stat st;
+    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        (for_dir && S_ISDIR(st.st_mode)))
+        return 0;
+    return remove_all(parent, leaf, e);
 }
 
 /* ---- what this layer wrote -----------------------------------------------*/
@@ -129,16 +223,27 @@ static int compare_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The path of parent/leaf below the root, symlinks resolved. */
+/*
+ * The path of a folder as the kernel has it, symlinks resolved.  Not by /proc,
+ * which is not there; the call itself, since libc's refuses the "(unreachable)"
+ * that stands before the path when the mount is nowhere in our root.
+ */
+static int real_path(int fd, char out[PATH_MAX], struct err *e)
+{
+    if (fchdir(fd) != 0 || syscall(SYS_getcwd, out, PATH_MAX) < 0)
+        return err_sys(e, errno, "tell a folder's path");
+    return 0;
+}
+
+/* The path of parent/leaf below the root. */
 static int canonical(struct unpack *u, int parent, const char *leaf,
                      char out[PATH_MAX * 2], struct err *e)
 {
-    char link[64], dir[PATH_MAX];
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", parent);
-    ssize_t n = readlink(link, dir, sizeof(dir) - 1);
-    if (n < 0 || (size_t)n < u->root_len)
-        return err_sys(e, n < 0 ? errno : EINVAL, "read %s", link);
-    dir[n] = '\0';
+    char dir[PATH_MAX];
+    if (real_path(parent, dir, e) != 0)
+        return -1;
+    if (strlen(dir) < u->root_len)
+        return err_set(e, ERR_INTERNAL, "a folder is not below the root");
     (void)snprintf(out, PATH_MAX * 2, "%s/%s", dir + u->root_len, leaf);
     return 0;
 }
@@ -178,25 +283,40 @@ static bool is_ours(struct unpack *u, int parent, const char *leaf)
            tfind(path, &u->written, compare_text) != NULL;
 }
 
-/* Hide what lower layers have at parent/leaf; ours stays. */
-static void hide(struct unpack *u, int parent, const char *leaf)
+static int hide(struct unpack *u, int parent, const char *leaf, struct err *e);
+
+/* Hide what lower layers have in a folder. */
+static int hide_all(struct unpack *u, int dir, const char *what, struct err *e)
 {
-    if (!is_ours(u, parent, leaf)) {
-        istore_remove_tree(parent, leaf);
-        return;
-    }
-    int fd =
-        openat(parent, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int rc = 0;
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     if (d == NULL) {
         scope_close(&fd);
-        return;
+        return err_sys(e, errno, "read folder %.100s", what);
     }
-    for (struct dirent *de; (de = readdir(d)) != NULL;) {
+    for (struct dirent *de; rc == 0 && (de = readdir(d)) != NULL;) {
         if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-            hide(u, fd, de->d_name);
+            rc = hide(u, fd, de->d_name, e);
     }
     (void)closedir(d);
+    return rc;
+}
+
+/* Hide what lower layers have at parent/leaf; ours stays. */
+static int hide(struct unpack *u, int parent, const char *leaf, struct err *e)
+{
+    struct stat st;
+    if (!is_ours(u, parent, leaf))
+        return remove_all(parent, leaf, e);
+    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISDIR(st.st_mode))
+        return 0;
+    scoped_fd fd =
+        openat(parent, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, errno, "open folder %.100s", leaf);
+    return hide_all(u, fd, leaf, e);
 }
 
 static int whiteout(struct unpack *u, const struct name *name, struct err *e)
@@ -213,25 +333,12 @@ static int whiteout(struct unpack *u, const struct name *name, struct err *e)
         return errno == ENOENT || errno == ENOTDIR
                    ? 0
                    : err_sys(e, errno, "open folder %.100s", name->parent);
-    if (strcmp(name->leaf, WH_OPAQUE) != 0) {
-        /* Other names with a double prefix are aufs' own bookkeeping. */
-        if (strncmp(victim, WH, sizeof(WH) - 1) != 0 &&
-            !is_ours(u, parent, victim))
-            istore_remove_tree(parent, victim);
+    if (strcmp(name->leaf, WH_OPAQUE) == 0)
+        return hide_all(u, parent, name->parent, e);
+    /* Other names with a double prefix are aufs' own bookkeeping. */
+    if (strncmp(victim, WH, sizeof(WH) - 1) == 0 || is_ours(u, parent, victim))
         return 0;
-    }
-    int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    if (d == NULL) {
-        scope_close(&copy);
-        return err_sys(e, errno, "read folder %.100s", name->parent);
-    }
-    for (struct dirent *de; (de = readdir(d)) != NULL;) {
-        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-            hide(u, parent, de->d_name);
-    }
-    (void)closedir(d);
-    return 0;
+    return remove_all(parent, victim, e);
 }
 
 /* ---- metadata ------------------------------------------------------------*/
@@ -323,9 +430,10 @@ static int set_at(int parent, const char *leaf, struct archive_entry *entry,
     return 0;
 }
 
-static int later(struct unpack *u, const char *path,
+static int later(struct unpack *u, const struct name *name,
                  struct archive_entry *entry, struct err *e)
 {
+    char path[PATH_MAX + NAME_MAX + 2];
     if (u->n_late == u->cap_late) {
         size_t cap = u->cap_late ? u->cap_late * 2 : 256;
         struct late_times *more = realloc(u->late, cap * sizeof(*more));
@@ -335,6 +443,8 @@ static int later(struct unpack *u, const char *path,
         u->cap_late = cap;
     }
     struct late_times *l = &u->late[u->n_late];
+    (void)snprintf(path, sizeof(path), "%s%s%s", name->parent,
+                   name->parent[0] != '\0' ? "/" : "", name->leaf);
     l->path = strdup(path);
     if (l->path == NULL)
         return err_set(e, ERR_NO_MEMORY, "unpack: out of memory");
@@ -346,8 +456,8 @@ static int later(struct unpack *u, const char *path,
 static void set_late_times(struct unpack *u)
 {
     for (size_t i = u->n_late; i-- > 0;) {
-        scoped_fd fd =
-            open_in_root(u->root, u->late[i].path, O_RDONLY | O_DIRECTORY);
+        scoped_fd fd = open_in_root(u->root, u->late[i].path,
+                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
         if (fd >= 0)
             (void)futimens(fd, u->late[i].times);
     }
@@ -395,9 +505,10 @@ static int put_file(struct unpack *u, struct archive *a, int parent,
     return set_all(fd, entry, true, e);
 }
 
-static int put_dir(struct unpack *u, int parent, const char *leaf,
-                   const char *path, struct archive_entry *entry, struct err *e)
+static int put_dir(struct unpack *u, int parent, const struct name *name,
+                   struct archive_entry *entry, struct err *e)
 {
+    const char *leaf = name->leaf;
     if (leaf[0] != '\0' && mkdirat(parent, leaf, 0700) != 0 && errno != EEXIST)
         return err_sys(e, errno, "make folder");
     scoped_fd fd = openat(parent, leaf[0] != '\0' ? leaf : ".",
@@ -406,29 +517,33 @@ static int put_dir(struct unpack *u, int parent, const char *leaf,
         return err_sys(e, errno, "open folder");
     if (set_all(fd, entry, false, e) != 0)
         return -1;
-    return later(u, path, entry, e);
+    return later(u, name, entry, e);
 }
 
+/* By name, not by /proc or AT_EMPTY_PATH, which wants CAP_DAC_READ_SEARCH:
+ * nobody else writes below the root. */
 static int put_link(struct unpack *u, int parent, const char *leaf,
                     const char *target, struct err *e)
 {
     struct name name;
-    struct stat st;
+    struct stat st, own;
     if (name_split(target, &name, e) != 0)
         return -1;
     scoped_fd dir = open_in_root(u->root, name.parent, O_PATH | O_DIRECTORY);
-    if (dir < 0)
-        return err_sys(e, errno, "hard link to %.100s", target);
-    scoped_fd fd =
-        name.leaf[0] == '\0'
-            ? -1
-            : openat(dir, name.leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        return err_sys(e, errno, "hard link to %.100s", target);
+    if (dir < 0 || name.leaf[0] == '\0' ||
+        fstatat(dir, name.leaf, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return err_sys(e, dir < 0 ? errno : ENOENT, "hard link to %.100s",
+                       target);
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
         return err_set(e, ERR_INVALID, "hard link to %.100s, which is no file",
                        target);
-    if (linkat(fd, "", parent, leaf, AT_EMPTY_PATH) != 0)
+    /* tar writes a file that it is given twice as a link to itself. */
+    if (fstatat(parent, leaf, &own, AT_SYMLINK_NOFOLLOW) == 0 &&
+        own.st_dev == st.st_dev && own.st_ino == st.st_ino)
+        return 0;
+    if (make_way(parent, leaf, false, e) != 0)
+        return -1;
+    if (linkat(dir, name.leaf, parent, leaf, 0) != 0)
         return err_sys(e, errno, "hard link to %.100s", target);
     return 0;
 }
@@ -462,19 +577,9 @@ static int put_device(struct unpack *u, int parent, const char *leaf,
     return set_at(parent, leaf, entry, e);
 }
 
-/* Make way: only a folder under a folder entry stays. */
-static void make_way(int parent, const char *leaf, bool for_dir)
-{
-    struct stat st;
-    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-        (for_dir && S_ISDIR(st.st_mode)))
-        return;
-    istore_remove_tree(parent, leaf);
-}
-
 static int put_leaf(struct unpack *u, struct archive *a, int parent,
-                    const struct name *name, const char *path,
-                    struct archive_entry *entry, struct err *e)
+                    const struct name *name, struct archive_entry *entry,
+                    struct err *e)
 {
     const char *link = archive_entry_hardlink(entry);
     mode_t type = archive_entry_filetype(entry);
@@ -483,13 +588,14 @@ static int put_leaf(struct unpack *u, struct archive *a, int parent,
         u->result.skipped++;
         return 0;
     }
-    make_way(parent, name->leaf, link == NULL && type == S_IFDIR);
     if (link != NULL)
         return put_link(u, parent, name->leaf, link, e);
+    if (make_way(parent, name->leaf, type == S_IFDIR, e) != 0)
+        return -1;
     if (type == S_IFREG)
         return put_file(u, a, parent, name->leaf, entry, e);
     if (type == S_IFDIR)
-        return put_dir(u, parent, name->leaf, path, entry, e);
+        return put_dir(u, parent, name, entry, e);
     if (type == S_IFCHR || type == S_IFBLK)
         return put_device(u, parent, name->leaf, entry, e);
     if (type != S_IFLNK || target == NULL)
@@ -506,24 +612,23 @@ static int put_entry(struct unpack *u, struct archive *a,
     struct name name;
     if (text == NULL || text[0] == '\0')
         return err_set(e, ERR_INVALID, "an entry of the layer has no name");
-    if (++u->result.entries > UNPACK_MAX_ENTRIES)
-        return err_set(e, ERR_TOO_LARGE, "the layer has over %d entries",
-                       UNPACK_MAX_ENTRIES);
-    if (name_split(text, &name, e) != 0)
+    if (count_entry(u, e) != 0 || name_split(text, &name, e) != 0)
         return -1;
+    if (strncmp(name.parent, WH WH, 2 * (sizeof(WH) - 1)) == 0)
+        return 0; /* aufs' own bookkeeping, such as .wh..wh.plnk/ */
     if (name.leaf[0] == '\0') {
         if (archive_entry_filetype(entry) != S_IFDIR ||
             archive_entry_hardlink(entry) != NULL)
             return bad_name(text, "the root must be a folder", e);
         u->result.has_root = true;
-        return put_dir(u, u->root, "", "", entry, e);
+        return put_dir(u, u->root, &name, entry, e);
     }
     if (strncmp(name.leaf, WH, sizeof(WH) - 1) == 0)
         return whiteout(u, &name, e);
     scoped_fd parent = open_parent(u, name.parent, e);
     if (parent < 0)
         return -1;
-    if (put_leaf(u, a, parent, &name, text, entry, e) != 0)
+    if (put_leaf(u, a, parent, &name, entry, e) != 0)
         return err_prefix(e, "%.100s", text);
     return remember(u, parent, name.leaf, e);
 }
@@ -541,6 +646,17 @@ static la_ssize_t on_read(struct archive *a, void *arg, const void **data)
     return (la_ssize_t)n;
 }
 
+/*
+ * Names of a PAX header that are no UTF-8 come as the bytes that they are,
+ * which is what a file system wants.  There is no code for just that.
+ */
+static bool is_raw_name(struct archive *a)
+{
+    const char *text = archive_error_string(a);
+    return text != NULL &&
+           strstr(text, "can't be converted from UTF-8") != NULL;
+}
+
 static int read_all(struct unpack *u, struct archive *a, struct err *e)
 {
     struct archive_entry *entry;
@@ -551,6 +667,8 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
     rc = archive_read_open(a, u, NULL, on_read, NULL);
     while (rc == ARCHIVE_OK) {
         rc = archive_read_next_header(a, &entry);
+        if (rc == ARCHIVE_WARN && is_raw_name(a))
+            rc = ARCHIVE_OK;
         if (rc == ARCHIVE_OK && put_entry(u, a, entry, e) != 0) {
             if (u->read_error.code != ERR_NONE)
                 *e = u->read_error;
@@ -561,7 +679,7 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
         *e = u->read_error;
         return -1;
     }
-    /* A warning is a name or a header that was not understood whole. */
+    /* A warning is a header that was not understood whole. */
     if (rc != ARCHIVE_EOF)
         return err_set(e, ERR_INVALID, "bad tar: %.180s",
                        archive_error_string(a));
@@ -570,31 +688,46 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
 
 static int find_root_len(struct unpack *u, struct err *e)
 {
-    char link[64], path[PATH_MAX];
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", u->root);
-    ssize_t n = readlink(link, path, sizeof(path));
-    if (n < 0)
-        return err_sys(e, errno, "read %s (is /proc mounted?)", link);
-    u->root_len = (size_t)n;
+    char path[PATH_MAX];
+    if (real_path(u->root, path, e) != 0)
+        return -1;
+    u->root_len = strlen(path);
+    /* The root of a mount ends with the slash that leads to its folders. */
+    if (u->root_len > 0 && path[u->root_len - 1] == '/')
+        u->root_len--;
     return 0;
+}
+
+void unpack_prepare(void)
+{
+    /* Without a UTF-8 locale libarchive cannot tell names of PAX headers. */
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+static int unpack_all(struct unpack *u, struct err *e)
+{
+    if (find_root_len(u, e) != 0)
+        return -1;
+    struct archive *a = archive_read_new();
+    int rc = a == NULL ? err_set(e, ERR_NO_MEMORY, "unpack: out of memory")
+                       : read_all(u, a, e);
+    (void)archive_read_free(a);
+    if (rc == 0)
+        set_late_times(u);
+    return rc;
 }
 
 int unpack_tar(struct decode *d, int root, bool has_lower,
                struct unpack_result *out, struct err *e)
 {
     struct unpack u = {.decode = d, .root = root, .has_lower = has_lower};
-    if (find_root_len(&u, e) != 0)
-        return -1;
-    /* Without a UTF-8 locale libarchive warns on every such name. */
-    (void)setlocale(LC_CTYPE, "C.UTF-8");
+    scoped_fd cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     mode_t old_umask = umask(0);
-    struct archive *a = archive_read_new();
-    int rc = a == NULL ? err_set(e, ERR_NO_MEMORY, "unpack: out of memory")
-                       : read_all(&u, a, e);
-    (void)archive_read_free(a);
-    if (rc == 0)
-        set_late_times(&u);
+    unpack_prepare();
+    int rc = unpack_all(&u, e);
     (void)umask(old_umask);
+    if (cwd >= 0)
+        (void)!fchdir(cwd);
     tdestroy(u.written, free);
     for (size_t i = 0; i < u.n_late; i++)
         free(u.late[i].path);

@@ -30,11 +30,14 @@ struct unpack_result {
     bool has_root;    /* there was an entry for the root itself */
 };
 
+/* Read what libarchive needs from the system: before the root changes. */
+void unpack_prepare(void);
 /*
  * Unpack the whole of d below root, a folder descriptor.
  * Inputs: has_lower: root shows lower layers too, so whiteouts matter.
  * Errors: ERR_INVALID (bad tar or name), ERR_TOO_LARGE, ERR_IO...; what was
  *         written stays, the caller throws the folder away.
+ * State:  changes the working folder of the process meanwhile.
  */
 must_check int unpack_tar(struct decode *d, int root, bool has_lower,
                           struct unpack_result *out, struct err *e);
