@@ -1,169 +1,134 @@
-/* berth logs: the json-file log and its rotated parts, oldest first. */
+/* berth logs: what a container wrote, and with -f what it will write. */
 #include "client/cmd.h"
 
-#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/clock.h"
-#include "base/json.h"
+#include "base/num.h"
 #include "client/cli.h"
 #include "client/image/store.h"
 #include "client/runtime/container.h"
+#include "client/runtime/logread.h"
+#include "client/value.h"
+
+#define POLL_NS 50000000
 
 static struct {
     bool follow, timestamps;
-    const char *tail, *since;
-} o;
+    const char *tail, *since, *until;
+} o = {.tail = "all"};
 
-struct reader {
-    char since[40]; /* lines before this time are left out; "" all */
-    uint64_t skip;  /* lines still to leave out for --tail */
+struct view {
+    char since[64], until[64]; /* as in the log; "" is no bound */
+    struct timespec end;       /* of `until`, for -f */
+    uint64_t skip;             /* lines to leave out for --tail */
 };
 
-static void print_line(struct reader *r, const char *line, size_t n)
+static void show_line(struct view *v, const struct logread_line *line)
 {
-    struct err ignored;
-    if (r->skip > 0) {
-        r->skip--;
+    if (v->skip > 0) {
+        v->skip--;
         return;
     }
-    json_t *j = json_load_object(line, n, &ignored);
-    const char *text = j ? json_member_string(j, "log") : NULL;
-    const char *when = j ? json_member_string(j, "time") : NULL;
-    const char *stream = j ? json_member_string(j, "stream") : NULL;
-    if (text != NULL && when != NULL && stream != NULL &&
-        strcmp(when, r->since) >= 0) {
-        FILE *f = strcmp(stream, "stderr") == 0 ? stderr : stdout;
-        if (o.timestamps)
-            (void)fprintf(f, "%s ", when);
-        (void)fputs(text, f);
-    }
-    json_decref(j);
+    if (strcmp(line->when, v->since) < 0 ||
+        (v->until[0] != '\0' && strcmp(line->when, v->until) > 0))
+        return;
+    /* In the order of the log, where both go to one place. */
+    FILE *f = line->stream == 2 ? stderr : stdout;
+    if (f == stderr)
+        (void)fflush(stdout);
+    if (o.timestamps)
+        (void)fprintf(f, "%s ", line->when);
+    (void)fwrite(line->text, 1, line->n, f);
 }
 
-/* Whole lines from the file's position on; an unfinished one waits. */
-static void read_lines(struct reader *r, FILE *f, bool is_counting,
-                       uint64_t *count)
+/* A bound as the log writes times, so that texts compare as times do. */
+static int bound(const char *flag, const char *text, char out[64],
+                 struct timespec *t, struct err *e)
 {
-    char *line = NULL;
-    size_t cap = 0;
-    off_t at = ftello(f);
-    for (ssize_t n; (n = getline(&line, &cap, f)) > 0; at = ftello(f)) {
-        if (line[n - 1] != '\n')
-            break;
-        if (is_counting)
-            ++*count;
-        else
-            print_line(r, line, (size_t)n - 1);
-    }
-    (void)fseeko(f, at, SEEK_SET);
-    clearerr(f);
-    free(line);
-    (void)fflush(stdout);
-}
-
-static FILE *open_log(int dir, const char *name)
-{
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
-    if (f == NULL)
-        scope_close(&fd);
-    return f;
-}
-
-/* "10m", "3h", "45s", or a time as in the log, or seconds since 1970. */
-static int parse_since(char out[40], struct err *e)
-{
-    static const struct {
-        char unit;
-        int seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}};
-    size_t n = o.since ? strlen(o.since) : 0;
-    uint64_t v;
-    out[0] = '\0';
-    if (n == 0)
-        return 0;
-    time_t t = -1;
-    for (size_t i = 0; i < array_len(units); i++) {
-        if (o.since[n - 1] == units[i].unit &&
-            num_parse_u64((struct slice){o.since, n - 1}, 1u << 30, &v))
-            t = (time_t)(clock_wall_s() - (int64_t)v * units[i].seconds);
-    }
-    if (t < 0 && num_parse_u64(slice_of(o.since), INT64_MAX, &v))
-        t = (time_t)v;
+    struct timespec now;
     struct tm tm;
-    if (t >= 0 && gmtime_r(&t, &tm) != NULL)
-        return strftime(out, 40, "%Y-%m-%dT%H:%M:%S", &tm) > 0 ? 0 : -1;
-    if (n >= 10 && n < 40 && o.since[4] == '-') {
-        (void)snprintf(out, 40, "%s", o.since);
+    char second[32];
+    out[0] = '\0';
+    if (text == NULL)
         return 0;
-    }
-    return err_set(e, ERR_INVALID, "invalid --since: %s (10m, or a time)",
-                   o.since);
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (value_time(flag, text, now, t, e) != 0)
+        return -1;
+    if (gmtime_r(&t->tv_sec, &tm) == NULL ||
+        strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+        return err_set(e, ERR_RANGE, "%s: no such time", flag);
+    (void)snprintf(out, 64, "%s.%09ldZ", second, t->tv_nsec);
+    return 0;
 }
 
-/* Until the container has ended; a rotated file is read to its end first. */
-static void follow(struct istore *s, const char *id, int dir, struct reader *r,
-                   FILE *f)
+static bool is_past(const struct view *v)
 {
-    for (;;) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return v->until[0] != '\0' && now.tv_sec > v->end.tv_sec;
+}
+
+/* Until the container has ended and its monitor has written all. */
+static void follow(struct istore *s, const char *id, struct logread *l,
+                   struct view *v)
+{
+    for (bool is_last = false; !is_last;) {
+        struct logread_line line;
         struct ct_state st;
-        struct stat a, b;
-        ct_state(s, id, &st);
-        read_lines(r, f, false, NULL);
-        if (fstat(fileno(f), &a) == 0 && fstatat(dir, "log", &b, 0) == 0 &&
-            a.st_ino != b.st_ino) {
-            FILE *next = open_log(dir, "log");
-            if (next != NULL) {
-                read_lines(r, f, false, NULL);
-                (void)fclose(f);
-                f = next;
-                continue;
-            }
-        }
-        if (st.status != CT_RUNNING && st.monitor == 0)
-            break;
-        (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        ct_state(s, id, &st); /* before the read: nothing comes after it */
+        is_last = (st.status != CT_RUNNING && st.monitor == 0) || is_past(v);
+        while (logread_next(l, &line))
+            show_line(v, &line);
+        (void)fflush(stdout);
+        if (!is_last)
+            (void)nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
     }
-    (void)fclose(f);
+}
+
+static int tail_of(int dir, uint64_t *skip, struct err *e)
+{
+    struct logread l;
+    struct logread_line line;
+    uint64_t keep, n = 0;
+    *skip = 0;
+    /* docker's: a negative number is all. */
+    if (strcmp(o.tail, "all") == 0 ||
+        (o.tail[0] == '-' &&
+         num_parse_u64(slice_of(o.tail + 1), UINT64_MAX, &keep)))
+        return 0;
+    if (!num_parse_u64(slice_of(o.tail), UINT64_MAX, &keep))
+        return err_set(e, ERR_INVALID, "invalid --tail: %.60s (a number)",
+                       o.tail);
+    logread_open(&l, dir);
+    while (logread_next(&l, &line))
+        n++;
+    logread_close(&l);
+    *skip = n > keep ? n - keep : 0;
+    return 0;
 }
 
 static int show(struct istore *s, const char *id, struct err *e)
 {
-    static const char *const names[] = {"log.2", "log.1", "log"};
-    struct reader r = {.skip = 0};
-    uint64_t count = 0, keep = UINT64_MAX;
-    FILE *f[3];
-    if (parse_since(r.since, e) != 0)
+    struct view v = {.skip = 0};
+    struct timespec since;
+    struct logread l;
+    struct logread_line line;
+    if (bound("--since", o.since, v.since, &since, e) != 0 ||
+        bound("--until", o.until, v.until, &v.end, e) != 0)
         return -1;
-    if (o.tail != NULL && strcmp(o.tail, "all") != 0 &&
-        !num_parse_u64(slice_of(o.tail), UINT64_MAX, &keep))
-        return err_set(e, ERR_INVALID, "invalid --tail: %s", o.tail);
     scoped_fd dir = istore_container_open(s, id, e);
-    if (dir < 0)
+    if (dir < 0 || tail_of(dir, &v.skip, e) != 0)
         return -1;
-    for (size_t i = 0; i < 3; i++) {
-        f[i] = open_log(dir, names[i]);
-        if (f[i] != NULL && keep != UINT64_MAX) {
-            read_lines(&r, f[i], true, &count);
-            rewind(f[i]);
-        }
-    }
-    r.skip = count > keep ? count - keep : 0;
-    for (size_t i = 0; i < 3; i++) {
-        if (f[i] == NULL)
-            continue;
-        read_lines(&r, f[i], false, NULL);
-        if (i == 2 && o.follow)
-            follow(s, id, dir, &r, f[i]);
-        else
-            (void)fclose(f[i]);
-    }
+    logread_open(&l, dir);
+    if (o.follow)
+        follow(s, id, &l, &v);
+    else
+        while (logread_next(&l, &line))
+            show_line(&v, &line);
+    logread_close(&l);
     return 0;
 }
 
@@ -173,7 +138,8 @@ int cmd_logs(int argc, char **argv)
         {"follow", 'f', CLI_BOOL, &o.follow, NULL, "Go on until it ends"},
         {"since", 0, CLI_STR, &o.since, "TIME", "From a time, or 10m, 3h"},
         {"tail", 'n', CLI_STR, &o.tail, "N", "Only the last N lines"},
-        {"timestamps", 't', CLI_BOOL, &o.timestamps, NULL, "Show times"}};
+        {"timestamps", 't', CLI_BOOL, &o.timestamps, NULL, "Show times"},
+        {"until", 0, CLI_STR, &o.until, "TIME", "Up to a time"}};
     const struct cli_verb v = {"logs",
                                "[OPTIONS] CONTAINER",
                                "Show the output of a container.",
@@ -185,13 +151,11 @@ int cmd_logs(int argc, char **argv)
     struct err e;
     struct istore *s;
     char **args, id[ISTORE_HEX];
-    int n;
-    enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
-    if (r != CLI_OK)
-        return r == CLI_HELP ? 0 : cli_fail(1, &e);
-    if (istore_open(NULL, &s, &e) != 0 || ct_find(s, args[0], id, &e) != 0 ||
-        show(s, id, &e) != 0)
-        return cli_fail(1, &e);
+    int n, status;
+    if (!cmd_begin(&v, argc, argv, &args, &n, &s, &status))
+        return status;
+    if (ct_find(s, args[0], id, &e) != 0 || show(s, id, &e) != 0)
+        status = cli_fail(1, &e);
     istore_close(s);
-    return 0;
+    return status;
 }

@@ -22,6 +22,7 @@ CLIENT_SRC := \
 	client/runtime/guard.c \
 	client/runtime/life.c \
 	client/runtime/log.c \
+	client/runtime/logread.c \
 	client/runtime/monitor.c \
 	client/runtime/rootfs.c \
 	client/runtime/rootfs_dev.c \
@@ -61,6 +62,7 @@ IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
+	tests/unit/client/runtime/test_log.c \
 	tests/unit/client/test_cli.c \
 	tests/unit/client/test_guard.c \
 	tests/unit/client/image/test_platform.c \
