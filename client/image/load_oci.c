@@ -155,7 +155,7 @@ static bool is_beaten(struct load *l, const json_t *list, const json_t *entry)
 static int load_entry(struct load *l, const json_t *entry, struct err *e)
 {
     struct spool_file *f;
-    json_t *m, *layer;
+    json_t *m = NULL, *layer;
     size_t i;
     if (find_image(l, entry, &f, &m, e) != 0)
         return -1;

@@ -75,6 +75,8 @@ def test_a_container_without_its_monitor_can_be_worked_with(host):
     assert not host.groups() and not (host.run / container).exists()
     # It can be started anew, and ends as any other.
     host.berth("start", container)
+    wait_until("no output", lambda: "up\nup\n" in host.berth(
+        "logs", container))  # before, TERM would meet no trap
     host.berth("stop", container)
     assert host.berth("wait", container) == "3\n"
     host.berth("rm", container)

@@ -74,8 +74,15 @@ def test_it_has_nothing_of_the_caller(host, tmp_path):
             os.close(fd)
     container = made.stdout.strip()
     monitor = settled(host, container)
-    links = [os.readlink(p) for p in
-             pathlib.Path(f"/proc/{monitor}/fd").iterdir()]
+
+    def opened():
+        return [os.readlink(p) for p in
+                pathlib.Path(f"/proc/{monitor}/fd").iterdir()]
+
+    # Its sockets go when it has seen that the client went.
+    wait_until("it keeps a socket",
+               lambda: not any("socket:" in link for link in opened()))
+    links = opened()
     ours = [link for link in links if not re.match(
         r"/dev/null$|pipe:|anon_inode:\[pidfd\]$", link)]
     assert sorted(ours) == sorted([
