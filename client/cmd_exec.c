@@ -47,28 +47,41 @@ static char *const *exec_env(char *const *base)
     return (char *const *)(uintptr_t)all;
 }
 
+/* Pipes instead of our own streams: theirs[3] for it, ours[3] to join. */
+static int make_pipes(int theirs[3], int ours[3], struct err *e)
+{
+    for (int i = 0; i < 3; i++) {
+        int p[2];
+        theirs[i] = ours[i] = -1;
+        if (i == 0 && !x.interactive)
+            continue;
+        if (pipe2(p, O_CLOEXEC) != 0)
+            return err_sys(e, errno, "make a pipe");
+        theirs[i] = i == 0 ? p[0] : p[1];
+        ours[i] = i == 0 ? p[1] : p[0];
+        (void)fcntl(ours[i], F_SETFL, O_NONBLOCK);
+    }
+    return 0;
+}
+
 static int exec_run(const struct rt_spec *spec, int pidfd, struct err *e)
 {
     static struct cg_layout l;
     struct rt_started run;
-    int stdio[3] = {0, 1, 2};
-    scoped_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (!x.interactive || x.detach)
-        stdio[0] = null_fd;
-    if (x.detach)
-        stdio[1] = stdio[2] = null_fd;
+    int theirs[3] = {-1, -1, -1}, ours[3] = {-1, -1, -1};
+    if (!x.detach && !spec->is_tty && make_pipes(theirs, ours, e) != 0)
+        return cli_fail(125, e);
     if (cg_detect_self(&l, e) != 0)
         return cli_fail(125, e);
-    if (rt_exec(spec, &l, pidfd, stdio, &run, e) != 0)
+    if (rt_exec(spec, &l, pidfd, theirs, &run, e) != 0)
         return cli_fail(run.status, e);
     if (x.detach)
         return 0;
     if (run.tty_master >= 0)
         return attach_tty(run.tty_master, run.pid);
-    int status = 0;
-    while (waitpid(run.pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    for (int i = 0; i < 3; i++)
+        scope_close(&theirs[i]);
+    return attach_pipes(ours[0], ours + 1, run.pid);
 }
 
 int cmd_exec(int argc, char **argv)

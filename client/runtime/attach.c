@@ -208,3 +208,88 @@ int attach_tty(int master, pid_t pid)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+struct pipes {
+    int in, out[2];
+    char input[8192];
+    size_t at, n;
+};
+
+/* One read of output i; false when there is none now. */
+static bool pass_output(struct pipes *p, int i)
+{
+    static char buf[MON_FRAME_MAX];
+    struct err ignored;
+    ssize_t n = read(p->out[i], buf, sizeof(buf));
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    /* Nobody reads ours any more: then the writer shall know as well. */
+    if (n > 0 && io_write_all(i + 1, buf, (size_t)n, -1, &ignored) == 0)
+        return true;
+    scope_close(&p->out[i]);
+    p->out[i] = -1;
+    return false;
+}
+
+static void take_stdin(struct pipes *p)
+{
+    ssize_t n = read(0, p->input, sizeof(p->input));
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    p->at = 0;
+    p->n = n > 0 ? (size_t)n : 0;
+    if (n <= 0) {
+        scope_close(&p->in);
+        p->in = -1;
+    }
+}
+
+static void give_input(struct pipes *p)
+{
+    ssize_t n = write(p->in, p->input + p->at, p->n - p->at);
+    if (n > 0)
+        p->at += (size_t)n;
+    else if (errno != EAGAIN && errno != EINTR) {
+        scope_close(&p->in);
+        p->in = -1;
+    }
+    if (p->at == p->n)
+        p->at = p->n = 0;
+}
+
+int attach_pipes(int in, const int out[2], pid_t pid)
+{
+    struct pipes p = {.in = in, .out = {out[0], out[1]}};
+    scoped_fd pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int status = 0;
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (;;) {
+        bool wants = p.in >= 0 && p.n == 0;
+        struct pollfd f[5] = {{.fd = pidfd, .events = POLLIN},
+                              {.fd = p.out[0], .events = POLLIN},
+                              {.fd = p.out[1], .events = POLLIN},
+                              {.fd = wants ? 0 : -1, .events = POLLIN},
+                              {.fd = p.n > 0 ? p.in : -1, .events = POLLOUT}};
+        if (poll(f, 5, -1) < 0)
+            continue;
+        for (int i = 0; i < 2; i++) {
+            if (f[i + 1].revents)
+                (void)pass_output(&p, i);
+        }
+        if (f[3].revents)
+            take_stdin(&p);
+        if (f[4].revents)
+            give_input(&p);
+        if (f[0].revents)
+            break;
+    }
+    for (int i = 0; i < 2; i++) {
+        while (p.out[i] >= 0 && pass_output(&p, i))
+            ;
+        scope_close(&p.out[i]);
+    }
+    scope_close(&p.in);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

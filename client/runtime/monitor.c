@@ -173,8 +173,6 @@ static int make_pipes(struct mon *m, const struct rt_spec *s, int stdio[3],
         stdio[0] = p[0];
         m->in = p[1];
         (void)fcntl(m->in, F_SETFL, O_NONBLOCK);
-    } else {
-        stdio[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
     for (int i = 1; i <= 2; i++) {
         if (pipe2(p, O_CLOEXEC) != 0)

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,12 +147,35 @@ static int loopback_up(struct err *e)
     return 0;
 }
 
+/*
+ * The null device of the container.  Not the host's: through an inode of the
+ * host root in the container could change its owner and mode.
+ */
+static int open_null(struct err *e)
+{
+    struct stat st;
+    scoped_fd fd = open("/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK |
+                                         O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, errno, "open /dev/null in the container");
+    if (fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode) ||
+        st.st_rdev != makedev(1, 3) || fcntl(fd, F_SETFL, 0) != 0)
+        return err_set(e, ERR_DENIED,
+                       "/dev/null of the container is no null device");
+    return take_fd(&fd);
+}
+
 /* Make 0, 1 and 2 and keep nothing else but the channel, as number 3. */
 static int arrange_fds(const int stdio[3], int slave, int *sock, struct err *e)
 {
     int from[3], high;
     for (int i = 0; i < 3; i++) {
-        from[i] = fcntl(slave >= 0 ? slave : stdio[i], F_DUPFD_CLOEXEC, 16);
+        int fd = slave >= 0 ? slave : stdio[i];
+        if (fd < 0)
+            fd = open_null(e); /* closed with all the rest below */
+        if (fd < 0)
+            return -1;
+        from[i] = fcntl(fd, F_DUPFD_CLOEXEC, 16);
         if (from[i] < 0)
             return err_sys(e, errno, "duplicate a standard stream");
     }
@@ -246,6 +270,20 @@ static char *const *with_home(char *const *env, const char *home)
 }
 
 static volatile sig_atomic_t init_child;
+/* Where the kernel keeps the arguments and the environment of this process. */
+static char *first_arg, *args_end;
+
+static void note_args(char **argv)
+{
+    first_arg = argv[0];
+    for (size_t i = 0; argv[i] != NULL; i++)
+        args_end = argv[i] + strlen(argv[i]) + 1;
+    for (size_t i = 0; environ[i] != NULL; i++) {
+        /* Strings that setenv() made lie elsewhere. */
+        if (environ[i] == args_end)
+            args_end = environ[i] + strlen(environ[i]) + 1;
+    }
+}
 
 static void on_init_signal(int sig)
 {
@@ -259,6 +297,12 @@ static _Noreturn void run_init(pid_t child)
     init_child = child;
     (void)prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
     (void)close(3);
+    /* Everybody inside can read the command line of pid 1, and this one would
+     * be that of berth on the host. */
+    if (first_arg != NULL) {
+        memset(first_arg, 0, (size_t)(args_end - first_arg));
+        (void)snprintf(first_arg, (size_t)(args_end - first_arg), "berth-init");
+    }
     for (int i = 1; i < NSIG; i++) {
         if (i != SIGCHLD && i != SIGKILL && i != SIGSTOP)
             (void)signal(i, on_init_signal);
@@ -287,6 +331,7 @@ static _Noreturn void finish(const struct rt_spec *s, const int stdio[3],
         fail(sock, 125, &e);
     if (arrange_fds(stdio, slave, &sock, &e) != 0)
         fail(sock, 125, &e);
+    (void)umask(022);
     root = -1; /* closed with the rest */
     if (setsid() < 0 && errno != EPERM)
         fail(sock, 125, &e);
@@ -525,8 +570,11 @@ int rt_seal_self(char **argv, struct err *e)
     if (self < 0 || fstat(self, &st) != 0 || fstatvfs(self, &fs) != 0)
         return err_sys(e, errno, "open /proc/self/exe");
     int have = fcntl(self, F_GET_SEALS);
-    if ((fs.f_flag & ST_RDONLY) != 0 || (have >= 0 && (have & SEALS) == SEALS))
+    if ((fs.f_flag & ST_RDONLY) != 0 ||
+        (have >= 0 && (have & SEALS) == SEALS)) {
+        note_args(argv);
         return 0;
+    }
     keep_folder();
     bool wants_copy = getenv("BERTH_SEAL_COPY") != NULL; /* for tests */
     scoped_fd exe = wants_copy ? -1 : bind_self(self);

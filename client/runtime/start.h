@@ -25,7 +25,8 @@ struct rt_started {
 /*
  * Make pid 1 of a container whose cgroups exist; it waits for rt_go(), and
  * ends when the caller ends before.
- * Inputs: stdio[3], used unless spec->is_tty; borrowed.
+ * Inputs: stdio[3], used unless spec->is_tty; borrowed; -1 stands for the
+ *         null device of the container.
  * Errors: nothing runs then.
  */
 must_check int rt_clone(const struct rt_spec *s, const struct cg_layout *l,
