@@ -31,9 +31,14 @@ static int copy_meta(int dir, const char *name, const struct stat *st,
 
 static int copy_file(int from, int to, const char *name, struct err *e)
 {
-    scoped_fd in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    /* Another container may share the folder, and a FIFO would block. */
+    scoped_fd in =
+        openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     scoped_fd out =
         openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (in >= 0 && (fstat(in, &st) != 0 || !S_ISREG(st.st_mode)))
+        return err_set(e, ERR_INVALID, "%s changed while it was copied", name);
     if (in < 0 || out < 0)
         return err_sys(e, errno, "copy %s into a volume", name);
     ssize_t n;

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -160,7 +162,10 @@ static int mask(int rootfd, const char *path, int null_fd, struct err *e)
         return empty < 0 ? -1 : rootfs_attach(empty, target, path, e);
     }
     scoped_fd cover = rootfs_clone_tree(null_fd, "/dev/null", e);
-    return cover < 0 ? -1 : rootfs_attach(cover, target, path, e);
+    /* Read-only: chmod of the cover would be chmod of the host's device. */
+    if (cover < 0 || rootfs_set_read_only(cover, false, path, e) != 0)
+        return -1;
+    return rootfs_attach(cover, target, path, e);
 }
 
 static int protect(int rootfd, int null_fd, struct err *e)
@@ -211,15 +216,20 @@ static int protect(int rootfd, int null_fd, struct err *e)
 
 /* ---- the whole ---------------------------------------------------------- */
 
-/* /proc and /sys must still be what we mounted after -v and VOLUME. */
+/*
+ * After -v and VOLUME: /proc is what we mounted, and nothing of the image lies
+ * at /sys and /dev.  Only a -v by name may have replaced these two.
+ */
 static int verify(int rootfd, struct err *e)
 {
     static const char *const paths[] = {"/proc", "/sys", "/dev"};
     struct stat root, st;
+    struct statfs fs;
     for (size_t i = 0; i < array_len(paths); i++) {
         scoped_fd fd = rootfs_in_root(rootfd, paths[i], O_PATH | O_NOFOLLOW);
-        if (fd < 0 || fstat(fd, &st) != 0 || fstat(rootfd, &root) != 0 ||
-            st.st_dev == root.st_dev)
+        if (fd < 0 || fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0 ||
+            fstat(rootfd, &root) != 0 || st.st_dev == root.st_dev ||
+            (i == 0 && fs.f_type != PROC_SUPER_MAGIC))
             return err_set(e, ERR_INVALID, "%s is not ours any more", paths[i]);
     }
     return 0;

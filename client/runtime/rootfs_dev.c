@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -40,7 +42,11 @@ static int dev_nodes(int dev, struct err *e)
 int rootfs_open_pty(int pts, int *master, int *slave, struct err *e)
 {
     int unlock = 0;
+    struct statfs fs;
     scoped_fd m = openat(pts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    /* exec: whoever is root there may have put something else in its place. */
+    if (m >= 0 && (fstatfs(m, &fs) != 0 || fs.f_type != DEVPTS_SUPER_MAGIC))
+        return err_set(e, ERR_DENIED, "/dev/pts/ptmx is no terminal");
     if (m < 0 || ioctl(m, TIOCSPTLCK, &unlock) != 0)
         return err_sys(e, errno, "open a terminal in the container");
     *slave = ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);

@@ -12,6 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define LINKS_MAX 40
+#define DANGLING  (-2)
+
 static int sys_openat2(int dirfd, const char *path, uint64_t flags,
                        uint64_t mode, uint64_t resolve)
 {
@@ -77,39 +80,82 @@ int rootfs_clone_tree(int fd, const char *what, struct err *e)
     return t >= 0 ? t : err_sys(e, errno, "clone mount of %s", what);
 }
 
+/*
+ * The path that a dangling link stands for: `name` of the folder dir, reached
+ * by `prefix`, followed by `rest`.  Still to be resolved inside the root.
+ */
+static int follow(int dir, const char *prefix, const char *name,
+                  const char *rest, char out[PATH_MAX], struct err *e)
+{
+    char link[PATH_MAX];
+    ssize_t n = readlinkat(dir, name, link, sizeof(link) - 1);
+    if (n < 0)
+        return err_sys(e, errno, "open %s in the container", name);
+    link[n] = '\0';
+    int len = link[0] == '/'
+                  ? snprintf(out, PATH_MAX, "%s/%s", link, rest)
+                  : snprintf(out, PATH_MAX, "%s/%s/%s", prefix, link, rest);
+    if (len < 0 || len >= PATH_MAX)
+        return err_set(e, ERR_TOO_LARGE, "path too long: %.100s", link);
+    return 0;
+}
+
+/*
+ * Open or make one part: `part` ends in `name`, which lies in dir.
+ * Returns DANGLING when it is a link to what is not there, -1 with errno else.
+ */
+static int make_part(int rootfd, int dir, const char *part, const char *name)
+{
+    int next = rootfs_in_root(rootfd, part, O_PATH | O_DIRECTORY);
+    if (next >= 0 || errno != ENOENT)
+        return next;
+    if (mkdirat(dir, name, 0755) != 0 && errno != EEXIST)
+        return -1;
+    next = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (next < 0 && errno == ENOTDIR) {
+        char one;
+        if (readlinkat(dir, name, &one, 1) >= 0)
+            return DANGLING;
+        errno = ENOTDIR;
+    }
+    return next;
+}
+
 int rootfs_make_dir(int rootfd, const char *path, struct err *e)
 {
-    char part[PATH_MAX];
+    char part[PATH_MAX], other[PATH_MAX];
+    int links = 0;
     if (strlen(path) >= sizeof(part))
         return err_set(e, ERR_TOO_LARGE, "path too long: %.100s", path);
     (void)snprintf(part, sizeof(part), "%s", path);
-    int dir = rootfs_in_root(rootfd, "/", O_PATH | O_DIRECTORY);
+    scoped_fd dir = rootfs_in_root(rootfd, "/", O_PATH | O_DIRECTORY);
     for (char *p = part; dir >= 0 && *p != '\0';) {
-        char *end = p + strspn(p, "/");
-        char *name = end;
-        end += strcspn(end, "/");
+        char *slash = p, *name = p + strspn(p, "/");
+        char *end = name + strcspn(name, "/");
         char keep = *end;
         *end = '\0';
-        if (*name != '\0') {
-            int next = rootfs_in_root(rootfd, part, O_PATH | O_DIRECTORY);
-            if (next < 0 && errno == ENOENT) {
-                if (mkdirat(dir, name, 0755) != 0 && errno != EEXIST) {
-                    (void)err_sys(e, errno, "make folder %s", part);
-                    (void)close(dir);
-                    return -1;
-                }
-                next = openat(dir, name,
-                              O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            }
-            int saved = errno;
-            (void)close(dir);
-            errno = saved;
-            dir = next;
+        int next =
+            *name == '\0' ? take_fd(&dir) : make_part(rootfd, dir, part, name);
+        if (next == DANGLING && ++links < LINKS_MAX) {
+            *slash = '\0';
+            if (follow(dir, part, name, keep != '\0' ? end + 1 : "", other, e))
+                return -1;
+            /* From the start: what the link names is not there either. */
+            (void)snprintf(part, sizeof(part), "%s", other);
+            next = rootfs_in_root(rootfd, "/", O_PATH | O_DIRECTORY);
+            keep = part[0];
+            end = part;
         }
+        if (next < 0)
+            return err_sys(e, next == DANGLING ? ELOOP : errno,
+                           "open %s in the container", path);
+        scope_close(&dir);
+        dir = next;
         *end = keep;
         p = end;
     }
-    return dir >= 0 ? dir : err_sys(e, errno, "open %s in the container", path);
+    return dir >= 0 ? take_fd(&dir)
+                    : err_sys(e, errno, "open %s in the container", path);
 }
 
 int rootfs_make_file(int rootfd, const char *path, struct err *e)

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "client/runtime/copyup.h"
@@ -39,6 +41,34 @@ static int user_tmpfs(const struct rt_mount *m, int old, struct err *e)
     return rootfs_make_mount("tmpfs", (const char *const(*)[2])o, t.n, attr, e);
 }
 
+/*
+ * Where nothing may be mounted, judged by what a path leads to: links of the
+ * image can lead anywhere inside the root.  The root itself, since it would
+ * cover all that is built; /proc, since masks and checks rely on it
+ * (CVE-2019-19921); /sys and /dev unless the user named them with -v.
+ */
+static int check_target(const struct rt_mount *m, int at, int rootfd,
+                        struct err *e)
+{
+    struct stat st, root, dev;
+    struct statfs fs;
+    scoped_fd dev_fd = rootfs_in_root(rootfd, "/dev", O_PATH | O_NOFOLLOW);
+    if (dev_fd < 0 || fstat(dev_fd, &dev) != 0 || fstat(at, &st) != 0 ||
+        fstat(rootfd, &root) != 0 || fstatfs(at, &fs) != 0)
+        return err_sys(e, errno, "look at the mount point %s", m->target);
+    bool is_root = st.st_dev == root.st_dev && st.st_ino == root.st_ino;
+    bool is_dev = st.st_dev == dev.st_dev && st.st_ino == dev.st_ino;
+    bool by_image = m->kind == RT_VOLUME || m->is_own;
+    if (is_root || fs.f_type == PROC_SUPER_MAGIC ||
+        (by_image && (is_dev || fs.f_type == SYSFS_MAGIC)))
+        return err_set(e, ERR_INVALID, "nothing can be mounted at %s%s",
+                       m->target,
+                       is_root  ? ", the root"
+                       : is_dev ? ", which is /dev"
+                                : ", which lies in /proc or /sys");
+    return 0;
+}
+
 static int user_mount(const struct rt_mount *m, int rootfd, struct err *e)
 {
     struct stat st;
@@ -46,14 +76,16 @@ static int user_mount(const struct rt_mount *m, int rootfd, struct err *e)
         scoped_fd old = rootfs_in_root(rootfd, m->target, O_PATH);
         scoped_fd fs = user_tmpfs(m, old, e);
         scoped_fd at = fs < 0 ? -1 : rootfs_make_dir(rootfd, m->target, e);
-        return at < 0 ? -1 : rootfs_attach(fs, at, m->target, e);
+        if (at < 0 || check_target(m, at, rootfd, e) != 0)
+            return -1;
+        return rootfs_attach(fs, at, m->target, e);
     }
     scoped_fd src = open(m->source, O_PATH | O_CLOEXEC);
     if (src < 0 || fstat(src, &st) != 0)
         return err_sys(e, errno, "open %s for -v", m->source);
     scoped_fd at = S_ISDIR(st.st_mode) ? rootfs_make_dir(rootfd, m->target, e)
                                        : rootfs_make_file(rootfd, m->target, e);
-    if (at < 0)
+    if (at < 0 || check_target(m, at, rootfd, e) != 0)
         return -1;
     if (m->kind == RT_VOLUME && copyup_dir(at, m->source, e) != 0)
         return -1;
@@ -70,7 +102,8 @@ static int etc_file(const struct rt_spec *s, const char *name, int rootfd,
     char from[PATH_MAX], to[64];
     (void)snprintf(from, sizeof(from), "%.4000s/%s", s->dir, name);
     (void)snprintf(to, sizeof(to), "/etc/%s", name);
-    const struct rt_mount m = {.kind = RT_BIND, .source = from, .target = to};
+    const struct rt_mount m = {
+        .kind = RT_BIND, .source = from, .target = to, .is_own = true};
     return user_mount(&m, rootfd, e);
 }
 

@@ -29,6 +29,7 @@ struct rt_mount {
     const char *target;  /* absolute, inside the root */
     const char *options; /* tmpfs: "size=64m,mode=1777", or NULL */
     bool is_read_only;
+    bool is_own; /* a file of ours in /etc, not the user's wish */
 };
 
 struct rt_rlimit {

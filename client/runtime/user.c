@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -208,29 +210,35 @@ static int read_in(int rootfd, const char *path, char **out, struct err *e)
     struct open_how how = {.flags = O_PATH | O_CLOEXEC,
                            .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     struct stat st;
+    struct statfs fs;
     *out = NULL;
     scoped_fd fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
     if (fd < 0 || fstat(fd, &st) != 0)
         return errno == ENOENT || errno == ENOTDIR
                    ? 0
                    : err_sys(e, errno, "open %s of the image", path);
-    if (!S_ISREG(st.st_mode) || st.st_size > USER_FILE_MAX)
+    /* Files of /proc are regular too: that would be ours, or have no end. */
+    if (!S_ISREG(st.st_mode) || st.st_size > USER_FILE_MAX ||
+        fstatfs(fd, &fs) != 0 || fs.f_type == PROC_SUPER_MAGIC)
         return err_set(e, ERR_INVALID,
                        "%s of the image is no regular file of at most 1 MiB",
                        path);
     /* Only now that it is known to be a plain file is it opened to read. */
     how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     scoped_fd in = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
-    if (in < 0 || fstat(in, &st) != 0 || !S_ISREG(st.st_mode))
+    if (in < 0 || fstat(in, &st) != 0 || !S_ISREG(st.st_mode) ||
+        fstatfs(in, &fs) != 0 || fs.f_type == PROC_SUPER_MAGIC)
         return err_set(e, ERR_INVALID, "%s of the image changed", path);
     scoped_free char *text = malloc(USER_FILE_MAX + 1);
     if (text == NULL)
         return err_set(e, ERR_NO_MEMORY, "out of memory");
     size_t n = 0;
-    ssize_t got;
+    ssize_t got = 0;
     while (n < USER_FILE_MAX &&
            (got = read(in, text + n, USER_FILE_MAX - n)) > 0)
         n += (size_t)got;
+    if (got < 0)
+        return err_sys(e, errno, "read %s of the image", path);
     text[n] = '\0';
     *out = take_ptr(text);
     return 0;
