@@ -221,6 +221,19 @@ static void after_referrers(struct req *r)
     http_reply_owned(r->x, 200, text, strlen(text));
 }
 
+/* Each type once; false: there are too many. */
+static bool add_filter(struct listing *list, const char *type)
+{
+    for (size_t i = 0; i < list->type_count; i++) {
+        if (strcmp(list->types[i], type) == 0)
+            return true;
+    }
+    if (list->type_count == array_len(list->types))
+        return false;
+    list->types[list->type_count++] = type;
+    return true;
+}
+
 /* artifactType may come several times; an empty one is no filter. */
 static bool collect_filters(struct req *r, struct listing *list)
 {
@@ -231,8 +244,11 @@ static bool collect_filters(struct req *r, struct listing *list)
 
     while ((rc = http_query_next(r->x, &pos, &param)) == 1) {
         if (slice_is(param.name, "artifactType") && param.value.n > 0 &&
-            list->type_count < array_len(list->types))
-            list->types[list->type_count++] = param.value.p;
+            !add_filter(list, param.value.p)) {
+            reply_error_as(r, 414, OCI_SIZE_INVALID, NULL,
+                           "too many artifact types in one request");
+            return false;
+        }
         if (slice_is(param.name, "last") &&
             num_parse_u64(param.value, INT64_MAX, &after))
             list->after = (int64_t)after;

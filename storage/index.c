@@ -43,6 +43,12 @@ static const char schema[] =
     "CREATE TABLE upload(id TEXT PRIMARY KEY, repo TEXT NOT NULL,"
     " offset INTEGER NOT NULL, touched INTEGER NOT NULL) WITHOUT ROWID;";
 
+/* What later versions added; made at each start that finds it missing. */
+static const char additions[] =
+    "CREATE INDEX IF NOT EXISTS manifest_subject_type"
+    " ON manifest(repo, subject, artifact_type, id)"
+    " WHERE subject IS NOT NULL;";
+
 int index_err(sqlite3 *db, int rc, const char *what, struct err *e)
 {
     enum err_code code = ERR_IO;
@@ -187,7 +193,7 @@ int index_open_writer(struct store *s, struct err *e)
         return -1;
     if (strcmp(value, "2") != 0)
         return err_set(e, ERR_INTERNAL, "index: synchronous=FULL was refused");
-    return check_format(*db, e);
+    return check_format(*db, e) < 0 || exec(*db, additions, e) < 0 ? -1 : 0;
 }
 
 int index_open_reader(struct store *s, struct index_conn *c, struct err *e)

@@ -71,17 +71,43 @@ static int run_number(struct store *s, const char *text, int64_t a, int64_t b,
     return job_step(s, st, e);
 }
 
-static int delete_manifest(struct store *s, int64_t repo,
-                           const struct digest *d, bool force, struct err *e)
+enum { TAG_SLICE = 256 };
+
+/*
+ * A slice of the manifest's tags.  The manifest goes last: a tag must never
+ * name a row that is gone, since its number may be given to another.
+ */
+static int delete_tags(struct store *s, int64_t manifest, bool *has_more,
+                       struct err *e)
 {
+    if (run_number(s,
+                   "DELETE FROM tag WHERE (repo, name) IN (SELECT repo, name"
+                   " FROM tag WHERE manifest=?1 LIMIT ?2)",
+                   manifest, TAG_SLICE, e) < 0)
+        return -1;
+    *has_more = sqlite3_changes(s->index.db) == TAG_SLICE;
+    return 0;
+}
+
+static int delete_manifest(struct store *s, int64_t repo,
+                           struct store_job_delete *j, struct err *e)
+{
+    const struct digest *d = &j->digest;
     int64_t id;
     int rc = job_find(s, "SELECT id FROM manifest WHERE repo=? AND digest=?",
                       repo, d, &id, e);
 
+    if (rc == 0 && j->has_begun)
+        return 0; /* somebody else was faster with the rest */
     if (rc == 0)
         return err_set(e, ERR_NOT_FOUND, "manifest is unknown");
-    if (rc < 0 || (!force && check_unneeded(s, repo, d, e) < 0))
+    if (rc < 0 || (!j->force && check_unneeded(s, repo, d, e) < 0) ||
+        delete_tags(s, id, &j->job.is_unfinished, e) < 0)
         return -1;
+    if (j->job.is_unfinished) {
+        j->has_begun = true;
+        return 0;
+    }
     /* What it referred to may be unneeded now: the collector looks later. */
     if (run_number(s,
                    "INSERT INTO review(repo, digest, due)"
@@ -89,7 +115,6 @@ static int delete_manifest(struct store *s, int64_t repo,
                    " ON CONFLICT(repo, digest)"
                    " DO UPDATE SET due=max(due, excluded.due)",
                    id, clock_wall_s() + s->opts.grace_s, e) < 0 ||
-        run_number(s, "DELETE FROM tag WHERE manifest=?", id, 0, e) < 0 ||
         run_number(s, "DELETE FROM ref WHERE manifest=?", id, 0, e) < 0)
         return -1;
     return run_number(s, "DELETE FROM manifest WHERE id=?", id, 0, e);
@@ -148,14 +173,16 @@ static int run_delete(struct store *s, struct store_job *job, struct err *e)
     struct store_job_delete *j = (struct store_job_delete *)job;
     int64_t repo;
 
-    if (job_repo_id(s, j->repo, false, &repo, e) < 0 ||
+    if (job_repo_id(s, j->repo, false, &repo, e) < 0)
+        return -1;
+    if (!j->has_begun &&
         job_check_condition(s, &j->when, repo, target_of(j->what), j->tag,
                             &j->digest, e) < 0)
         return -1;
     if (j->what == DELETE_TAG)
         return delete_tag(s, repo, j->tag, e);
     if (j->what == DELETE_MANIFEST)
-        return delete_manifest(s, repo, &j->digest, j->force, e);
+        return delete_manifest(s, repo, j, e);
     return delete_blob(s, repo, &j->digest, j->force, e);
 }
 

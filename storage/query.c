@@ -2,7 +2,7 @@
  * Reads of the index, each on a worker's own read-only connection.
  *
  * Every listing is a keyset page: it costs what the page costs, whatever the
- * table's size.
+ * table's size; one filtered by several types costs a page of each.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -247,28 +247,19 @@ int store_repositories(struct store_reader *r, const char *last, size_t limit,
 /* ---- referrers --------------------------------------------------------------
  */
 
-void store_referrers_free(struct store_referrers *p)
+static void free_referrer(struct store_referrer *one)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        free(p->list[i].media_type);
-        free(p->list[i].artifact_type);
-        free(p->list[i].annotations);
-    }
-    free(p->list);
-    *p = (struct store_referrers){0};
+    free(one->media_type);
+    free(one->artifact_type);
+    free(one->annotations);
 }
 
-static bool is_wanted(sqlite3_stmt *st, const char **types, size_t n_types)
+void store_referrers_free(struct store_referrers *p)
 {
-    const char *type = (const char *)sqlite3_column_text(st, 4);
-
-    if (!types)
-        return true;
-    for (size_t i = 0; type && i < n_types; i++) {
-        if (strcmp(type, types[i]) == 0)
-            return true;
-    }
-    return false;
+    for (size_t i = 0; i < p->count; i++)
+        free_referrer(&p->list[i]);
+    free(p->list);
+    *p = (struct store_referrers){0};
 }
 
 static int copy_referrer(sqlite3_stmt *st, struct store_referrer *out,
@@ -286,16 +277,22 @@ static int copy_referrer(sqlite3_stmt *st, struct store_referrer *out,
     return 0;
 }
 
-int store_referrers(struct store_reader *r, const char *repo,
-                    const struct digest *d, const char **types, size_t n_types,
-                    int64_t after, size_t limit, struct store_referrers *out,
-                    struct err *e)
+#define REFERRER_COLUMNS                                                    \
+    "SELECT m.id, m.digest, m.size, m.type, m.artifact_type, m.annotations" \
+    " FROM repo r JOIN manifest m ON m.repo=r.id AND m.subject=?2"
+
+/* A page of one type, or of all when type is NULL, behind what out holds. */
+static int read_referrers(struct store_reader *r, const char *repo,
+                          const struct digest *d, const char *type,
+                          int64_t after, size_t limit,
+                          struct store_referrers *out, struct err *e)
 {
     sqlite3_stmt *st =
         query(r,
-              "SELECT m.id, m.digest, m.size, m.type, m.artifact_type,"
-              " m.annotations FROM repo r JOIN manifest m ON m.repo=r.id"
-              " AND m.subject=?2 AND m.id>?3 WHERE r.name=?1 ORDER BY m.id",
+              type ? REFERRER_COLUMNS " AND m.artifact_type=?5 AND m.id>?3"
+                                      " WHERE r.name=?1 ORDER BY m.id LIMIT ?4"
+                   : REFERRER_COLUMNS " AND m.id>?3"
+                                      " WHERE r.name=?1 ORDER BY m.id LIMIT ?4",
               repo, e);
     int rc = SQLITE_DONE, bad = 0;
 
@@ -303,22 +300,49 @@ int store_referrers(struct store_reader *r, const char *repo,
         return -1;
     index_bind_digest(st, 2, d);
     sqlite3_bind_int64(st, 3, after);
-    *out = (struct store_referrers){0};
-    out->list = calloc(limit + 1, sizeof(*out->list));
-    if (!out->list)
-        bad = err_set(e, ERR_NO_MEMORY, "list referrers: out of memory");
-    while (!bad && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        if (!is_wanted(st, types, n_types))
-            continue;
-        if (out->count == limit) {
-            out->has_more = true;
-            break;
-        }
+    sqlite3_bind_int64(st, 4, (int64_t)limit);
+    if (type)
+        index_bind_text(st, 5, type);
+    while (!bad && (rc = sqlite3_step(st)) == SQLITE_ROW)
         bad = copy_referrer(st, &out->list[out->count++], e);
+    return finish(r, st, rc, e) < 0 || bad < 0 ? -1 : 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct store_referrer *x = a, *y = b;
+
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* Cut a list that may be of several types to its first page. */
+static void cut_page(struct store_referrers *out, size_t limit)
+{
+    qsort(out->list, out->count, sizeof(*out->list), by_id);
+    out->has_more = out->count > limit;
+    while (out->count > limit)
+        free_referrer(&out->list[--out->count]);
+}
+
+int store_referrers(struct store_reader *r, const char *repo,
+                    const struct digest *d, const char **types, size_t n_types,
+                    int64_t after, size_t limit, struct store_referrers *out,
+                    struct err *e)
+{
+    static const char *const all[] = {NULL};
+    const char *const *list = types ? types : all;
+    size_t n = types ? n_types : 1;
+
+    *out = (struct store_referrers){0};
+    out->list = calloc(n * (limit + 1), sizeof(*out->list));
+    if (!out->list)
+        return err_set(e, ERR_NO_MEMORY, "list referrers: out of memory");
+    for (size_t i = 0; i < n; i++) {
+        if (read_referrers(r, repo, d, list[i], after, limit + 1, out, e) < 0) {
+            store_referrers_free(out);
+            return -1;
+        }
     }
-    if (finish(r, st, rc, e) < 0 || bad < 0) {
-        store_referrers_free(out);
-        return -1;
-    }
+    cut_page(out, limit);
     return 0;
 }

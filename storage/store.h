@@ -107,7 +107,7 @@ struct store_referrers {
 };
 /*
  * Manifests of repo whose subject is d, with id > after; when types is not
- * NULL only those whose artifact type is one of the n_types.
+ * NULL only those whose artifact type is one of the n_types, all different.
  */
 must_check int store_referrers(struct store_reader *r, const char *repo,
                                const struct digest *d, const char **types,
@@ -227,6 +227,8 @@ struct store_job {
     const size_t *bytes; /* what it adds to a batch, or NULL: next to nothing */
     bool is_alone;       /* must not share a transaction */
     bool may_use_reserve; /* frees space: goes on when the disk is full */
+    bool is_unfinished;   /* set by run(): commit this slice, then run again
+                             behind what waits meanwhile; done() comes last */
     int rc;
     struct err e;
 };
@@ -318,7 +320,9 @@ void store_job_manifest_init(struct store_job_manifest *j);
 enum store_delete { DELETE_TAG, DELETE_MANIFEST, DELETE_BLOB };
 
 /*
- * Delete a tag, a manifest with its tags, or a blob's link.
+ * Delete a tag, a manifest with its tags, or a blob's link.  The tags of a
+ * manifest go in slices, so that thousands of them make nobody wait; the
+ * manifest goes with the last ones, and until then it is there.
  * Errors: ERR_NOT_FOUND; ERR_CONDITION; ERR_BUSY when something in the
  *         repository needs it (the message names it).
  */
@@ -328,7 +332,8 @@ struct store_job_delete {
     char repo[NAME_MAX_LEN + 1];
     char tag[TAG_MAX_LEN + 1];
     struct digest digest;
-    bool force; /* although something needs it */
+    bool force;     /* although something needs it */
+    bool has_begun; /* the job's own: a slice is done */
     struct store_condition when;
 };
 void store_job_delete_init(struct store_job_delete *j);

@@ -45,6 +45,7 @@ static bool run_in_savepoint(struct store *s, struct store_job *j)
         j->rc = -1;
         return !sqlite3_get_autocommit(s->index.db);
     }
+    j->is_unfinished = false;
     j->rc = j->run(s, j, &j->e);
     index_reset_all(&s->index);
     if (sqlite3_get_autocommit(s->index.db))
@@ -232,6 +233,18 @@ static void reap_due(struct store *s)
         s->reap_at = clock_wall_s() + STORE_REAP_DELAY_S; /* a bad row */
 }
 
+/* Answer a job, or put it behind the others for its next slice. */
+static void finish(struct store *s, struct store_job *j)
+{
+    if (j->rc == 0 && j->is_unfinished) {
+        store_submit(s, j);
+        return;
+    }
+    if (j->rc == 0 && j->after)
+        j->after(s, j);
+    j->done(j);
+}
+
 static void *writer_main(void *arg)
 {
     struct store *s = arg;
@@ -246,11 +259,8 @@ static void *writer_main(void *arg)
         if (n > 0)
             run_batch(s, jobs, n);
         retry_with_reserve(s, jobs, n);
-        for (int i = 0; i < n; i++) {
-            if (jobs[i]->rc == 0 && jobs[i]->after)
-                jobs[i]->after(s, jobs[i]);
-            jobs[i]->done(jobs[i]);
-        }
+        for (int i = 0; i < n; i++)
+            finish(s, jobs[i]);
         reap_due(s);
         /* Never TRUNCATE while running: the WAL's blocks are what deletes on
          * a full disk are written into. */

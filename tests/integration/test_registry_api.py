@@ -754,6 +754,33 @@ def test_referrers_in_pages(http, repo):
     assert got == [str(n) for n in range(250)]
 
 
+def test_referrers_of_several_types_in_pages(http, repo):
+    """Other types lie between; each page is in the order of the whole."""
+    subject = {"mediaType": OCI_MANIFEST, "digest": UNKNOWN, "size": 1}
+    http.push_blob(repo, b"{}")
+    wanted = []
+    for number in range(700):
+        kind = f"a/{number % 7}"
+        raw = json.dumps({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+            "artifactType": kind, "subject": subject,
+            "annotations": {"n": str(number)},
+            "config": {"mediaType": OCI_CONFIG, "size": 2,
+                       "digest": sha256(b"{}")}}).encode()
+        assert http.put_manifest(repo, sha256(raw), raw).status == 201
+        if kind in ("a/1", "a/3", "a/6"):
+            wanted.append(str(number))
+    base = f"/v2/{repo}/referrers/{UNKNOWN}?"
+    types = "artifactType=a/3&artifactType=a/1&artifactType=a/3"
+    got = [m["annotations"]["n"]
+           for page in pages(http, base + types + "&artifactType=a/6")
+           for m in page["manifests"]]
+    assert got == wanted
+    many = "&".join(f"artifactType=b/{i}" for i in range(17))
+    refused = http("GET", base + many)
+    assert (refused.status, refused.code) == (414, "SIZE_INVALID")
+
+
 # -- the connection -----------------------------------------------------------------------
 
 def test_pipelining_and_keep_alive(http, repo):

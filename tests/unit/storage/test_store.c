@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 static void test_push_and_read(void **state)
@@ -498,6 +499,143 @@ static void test_index(void **state)
     assert_int_equal(kit_delete(k, DELETE_MANIFEST, "r", NULL, &d), ERR_NONE);
 }
 
+/* Put as many tags on the manifest as a job takes; number is the first. */
+static void put_tags(struct kit *k, const char *text, int number)
+{
+    static char names[STORE_MAX_TAGS][16];
+    struct store_job_manifest j;
+    struct manifest m;
+    struct err e = {0};
+
+    assert_int_equal(manifest_parse(text, strlen(text), slice_of(""), &m, &e),
+                     0);
+    store_job_manifest_init(&j);
+    j.repo = "r";
+    j.parsed = &m;
+    j.bytes = text;
+    j.len = strlen(text);
+    j.digest = kit_digest(HASH_SHA256, text, strlen(text));
+    for (j.tag_count = 0; j.tag_count < STORE_MAX_TAGS; j.tag_count++) {
+        snprintf(names[j.tag_count], sizeof(names[0]), "t%d",
+                 number + (int)j.tag_count);
+        j.tags[j.tag_count] = names[j.tag_count];
+    }
+    assert_int_equal(store_run(k->store, &j.job), 0);
+    manifest_free(&m);
+}
+
+struct noted {
+    struct store_job_delete del;
+    atomic_int *clock;
+    atomic_int at; /* of done(), counted in done()s */
+};
+
+/* A job that keeps the writer until the others wait behind it. */
+struct gate {
+    struct store_job job;
+    atomic_bool is_open, is_done;
+};
+
+static int run_gate(struct store *s, struct store_job *j, struct err *e)
+{
+    (void)s;
+    (void)e;
+    while (!atomic_load(&((struct gate *)j)->is_open))
+        usleep(100);
+    return 0;
+}
+
+static void on_gate(struct store_job *j)
+{
+    atomic_store(&((struct gate *)j)->is_done, true);
+}
+
+static void on_noted(struct store_job *j)
+{
+    struct noted *n = (struct noted *)j;
+
+    atomic_store(&n->at, atomic_fetch_add(n->clock, 1) + 1);
+}
+
+/*
+ * A manifest with thousands of tags: jobs that come after its delete are done
+ * before it, and at the end nothing of it is left.
+ */
+static void test_delete_in_slices(void **state)
+{
+    enum { TAGS = 24 * STORE_MAX_TAGS };
+    struct kit *k = *state;
+    struct digest c = kit_push(k, "r", "config");
+    struct digest other = kit_push(k, "r", "other"), d;
+    struct noted long_one, short_one;
+    struct store_manifest got;
+    struct store_page page;
+    struct err e = {0};
+    struct gate gate = {.job = {.run = run_gate, .done = on_gate}};
+    atomic_int clock = 0;
+    char text[512];
+
+    kit_image(text, sizeof(text), &c, 6, "");
+    assert_int_equal(kit_manifest(k, "r", text, NULL, NULL, &d), ERR_NONE);
+    for (int i = 0; i < TAGS; i += STORE_MAX_TAGS)
+        put_tags(k, text, i);
+    store_submit(k->store, &gate.job);
+    for (struct noted *n = &long_one; n;
+         n = n == &long_one ? &short_one : NULL) {
+        memset(n, 0, sizeof(*n));
+        store_job_delete_init(&n->del);
+        snprintf(n->del.repo, sizeof(n->del.repo), "r");
+        n->del.what = n == &long_one ? DELETE_MANIFEST : DELETE_BLOB;
+        n->del.digest = n == &long_one ? d : other;
+        n->del.job.done = on_noted;
+        n->clock = &clock;
+        store_submit(k->store, &n->del.job);
+    }
+    atomic_store(&gate.is_open, true);
+    while (atomic_load(&clock) < 2 || !atomic_load(&gate.is_done))
+        usleep(1000);
+    assert_int_equal(long_one.del.job.rc, 0);
+    assert_int_equal(short_one.del.job.rc, 0);
+    assert_int_equal(short_one.at, 1);
+    assert_int_equal(long_one.at, 2);
+    assert_int_equal(store_tags(k->reader, "r", NULL, 10, &page, &e), 0);
+    assert_int_equal(page.count, 0);
+    store_page_free(&page);
+    assert_int_equal(
+        store_manifest_get(k->reader, "r", NULL, &d, false, &got, &e), -1);
+    assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_NONE);
+}
+
+/* A page of one type is found by index, in order, without a look at others. */
+static void test_referrers_of_a_type_have_an_index(void **state)
+{
+    struct kit *k = *state;
+    sqlite3_stmt *st = NULL;
+    char path[128], plan[1024] = "";
+    sqlite3 *db = NULL;
+
+    snprintf(path, sizeof(path), "%s/index.db", k->root);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL),
+                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db,
+                           "EXPLAIN QUERY PLAN SELECT m.id FROM repo r"
+                           " JOIN manifest m ON m.repo=r.id AND m.subject=?2"
+                           " AND m.artifact_type=?5 AND m.id>?3"
+                           " WHERE r.name=?1 ORDER BY m.id LIMIT ?4",
+                           -1, &st, NULL),
+        SQLITE_OK);
+    while (sqlite3_step(st) == SQLITE_ROW)
+        snprintf(plan + strlen(plan), sizeof(plan) - strlen(plan), "%s\n",
+                 (const char *)sqlite3_column_text(st, 3));
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    assert_non_null(strstr(plan, "manifest_subject_type (repo=? AND subject=?"
+                                 " AND artifact_type=? AND id>?)"));
+    assert_null(strstr(plan, "TEMP B-TREE"));
+    assert_null(strstr(plan, "SCAN"));
+}
+
 static void test_referrers(void **state)
 {
     struct kit *k = *state;
@@ -672,18 +810,32 @@ static void test_format(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_push_and_read), T(test_empty_blob),
-        T(test_sha512),        T(test_wrong_digest),
-        T(test_sessions),      T(test_resume_after_restart),
-        T(test_recovery),      T(test_expiry),
-        T(test_twins),         T(test_mount),
-        T(test_delete_blob),   T(test_relink),
-        T(test_damage),        T(test_manifests),
-        T(test_index),         T(test_referrers),
-        T(test_pages),         T(test_touch),
-        T(test_second_opener), T(test_unsafe_root),
-        T(test_format),        T(test_session_limit),
-        T(test_group),         T(test_sparse),
+        T(test_push_and_read),
+        T(test_empty_blob),
+        T(test_sha512),
+        T(test_wrong_digest),
+        T(test_sessions),
+        T(test_resume_after_restart),
+        T(test_recovery),
+        T(test_expiry),
+        T(test_twins),
+        T(test_mount),
+        T(test_delete_blob),
+        T(test_relink),
+        T(test_damage),
+        T(test_manifests),
+        T(test_index),
+        T(test_referrers),
+        T(test_pages),
+        T(test_touch),
+        T(test_second_opener),
+        T(test_unsafe_root),
+        T(test_format),
+        T(test_session_limit),
+        T(test_group),
+        T(test_sparse),
+        T(test_delete_in_slices),
+        T(test_referrers_of_a_type_have_an_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
