@@ -15,6 +15,8 @@
 #include "client/image/pack.h"
 #include "client/image/platform.h"
 
+#define SWEEP_WAIT_MS 5000
+
 /* ---- --change ------------------------------------------------------------*/
 
 static json_t *words_of(const char *text)
@@ -136,6 +138,7 @@ static int import(const char *file, const char *text,
     char name[REFERENCE_MAX], config[ISTORE_HEX];
     struct istore *s;
     struct istore_scratch *sc;
+    struct err quiet;
     if (reference_parse(text, &r, e) != 0)
         return -1;
     reference_format(&r, name);
@@ -149,6 +152,9 @@ static int import(const char *file, const char *text,
     if (rc == 0) {
         rc = make_image(sc, fd, name, changes, message, config, e);
         istore_scratch_free(sc);
+        /* Nobody will ask for the blob again. */
+        if (rc != 0)
+            (void)!istore_sweep(s, SWEEP_WAIT_MS, NULL, &quiet);
     }
     istore_close(s);
     if (rc == 0)

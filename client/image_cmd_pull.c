@@ -222,6 +222,7 @@ static int pull(struct pull *p, const char *text, bool is_insecure,
 {
     struct reference r;
     struct istore *s = NULL;
+    struct err quiet;
     char top[ISTORE_HEX], name[REFERENCE_MAX];
     if (reference_parse(text, &r, e) != 0)
         return -1;
@@ -237,8 +238,10 @@ static int pull(struct pull *p, const char *text, bool is_insecure,
         rc = pull_image(p, &r, top, e);
     istore_scratch_free(p->sc);
     remote_free(p->remote);
+    /* What came is kept for another try, but not on a full disk. */
+    if (rc != 0 && s != NULL && e->code == ERR_NO_SPACE)
+        (void)!istore_sweep(s, SWEEP_WAIT_MS, NULL, &quiet);
     if (rc == 0) {
-        struct err quiet;
         life_clean(s);
         (void)!istore_sweep(s, SWEEP_WAIT_MS, NULL, &quiet);
         if (!p->is_quiet)

@@ -50,6 +50,7 @@ IMAGE_SRC := \
 	client/image/pack.c \
 	client/image/platform.c \
 	client/image/remote.c \
+	client/image/space.c \
 	client/image/spool.c \
 	client/image/unpack.c \
 	client/image_cmd_import.c \

@@ -18,7 +18,7 @@ struct decode {
     int fd;
     enum decode_kind kind;
     struct hash *raw, *plain;
-    uint64_t raw_bytes, plain_bytes;
+    uint64_t raw_bytes, plain_bytes, max_bytes;
     unsigned char *in, *out;
     size_t in_pos, in_len;
     bool is_input_over;
@@ -96,6 +96,7 @@ int decode_open(int fd, struct decode **out, struct err *e)
     if (d == NULL)
         return err_set(e, ERR_NO_MEMORY, "decode: out of memory");
     d->fd = fd;
+    d->max_bytes = DECODE_MAX_BYTES;
     d->raw = hash_new(HASH_SHA256);
     d->plain = hash_new(HASH_SHA256);
     d->in = malloc(IN_BYTES);
@@ -124,6 +125,12 @@ void decode_free(struct decode *d)
     free(d->in);
     free(d->out);
     free(d);
+}
+
+void decode_limit(struct decode *d, uint64_t max_bytes)
+{
+    if (max_bytes < d->max_bytes)
+        d->max_bytes = max_bytes;
 }
 
 enum decode_kind decode_kind(const struct decode *d)

@@ -27,6 +27,8 @@ enum decode_kind { DECODE_PLAIN, DECODE_GZIP, DECODE_ZSTD };
 /* Owns: borrows fd, read from its position to the end. */
 must_check int decode_open(int fd, struct decode **out, struct err *e);
 void decode_free(struct decode *d); /* NULL is fine */
+/* Take no more than so many decompressed bytes, nor DECODE_MAX_BYTES. */
+void decode_limit(struct decode *d, uint64_t max_bytes);
 enum decode_kind decode_kind(const struct decode *d);
 /*
  * The next decompressed bytes; *n is 0 at the end.

@@ -13,12 +13,14 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "client/image/layer.h"
+#include "client/image/space.h"
 
 struct blobw {
     struct istore_scratch *sc;
     struct hash *hash;
     int fd;
     int64_t size;
+    int64_t checked; /* size at the last look for space */
     char file[24];
 };
 
@@ -58,6 +60,11 @@ void blobw_free(struct blobw *w)
 
 int blobw_write(struct blobw *w, const void *data, size_t n, struct err *e)
 {
+    if (w->size >= w->checked) {
+        w->checked = w->size + (int64_t)SPACE_STEP_BYTES;
+        if (space_check(w->fd, n, e) != 0)
+            return -1;
+    }
     hash_update(w->hash, data, n);
     w->size += (int64_t)n;
     return io_write_all(w->fd, data, n, -1, e);
@@ -207,6 +214,24 @@ static int unpack_one(struct istore_scratch *sc, const json_t *ids,
     return 0;
 }
 
+/* A layer takes at least what it takes compressed: early is better. */
+static int check_space(struct istore_scratch *sc, const json_t *manifest,
+                       const struct istore_image *img, struct err *e)
+{
+    const json_t *layers = json_object_get(manifest, "layers");
+    char hex[ISTORE_HEX];
+    uint64_t need = 0;
+    int64_t size;
+    for (size_t i = 0; i < img->n_layers; i++) {
+        if (istore_has_layer(istore_scratch_store(sc), img->layers[i]))
+            continue;
+        if (image_descriptor(json_array_get(layers, i), hex, &size, e) != 0)
+            return -1;
+        need += (uint64_t)size;
+    }
+    return need > 0 ? space_check(istore_scratch_dirfd(sc), need, e) : 0;
+}
+
 static int unpack_all(struct istore_scratch *sc, const json_t *manifest,
                       const json_t *config, struct istore_image *img,
                       image_on_layer *on_layer, void *arg, struct err *e)
@@ -219,7 +244,8 @@ static int unpack_all(struct istore_scratch *sc, const json_t *manifest,
     if (istore_scratch_pin(sc, (const char(*)[ISTORE_HEX])img->layers,
                            img->n_layers, e) != 0 ||
         istore_scratch_pin(sc, (const char(*)[ISTORE_HEX])img->blobs,
-                           img->n_layers, e) != 0)
+                           img->n_layers, e) != 0 ||
+        check_space(sc, manifest, img, e) != 0)
         return -1;
     for (size_t i = 0; i < img->n_layers; i++) {
         if (on_layer != NULL)

@@ -24,6 +24,16 @@
 
 #define MOUNT_DATA_MAX 4095
 
+/* What the child is to do. */
+struct job {
+    struct istore_scratch *sc;
+    int blob;
+    const char (*lower)[ISTORE_HEX]; /* bottom first */
+    size_t n;                        /* of them */
+    char folder[24];                 /* in the scratch folder */
+    struct unpack_limits limits;
+};
+
 /* What the child reports through its pipe. */
 struct report {
     int rc;
@@ -91,62 +101,57 @@ static int bind_folder(const char *from, const char *target, struct err *e)
  * Descriptors are opened anew after the unshare: overlay refuses those of
  * another mount namespace.
  */
-static int open_root(struct istore_scratch *sc, const char (*lower)[ISTORE_HEX],
-                     size_t n, const char *folder, struct err *e)
+static int open_root(const struct job *j, struct err *e)
 {
     char data[MOUNT_DATA_MAX + 1], fs_path[PATH_MAX + 64],
         target[PATH_MAX + 64];
-    const char *base = istore_scratch_path(sc);
-    (void)snprintf(fs_path, sizeof(fs_path), "%s/%s/fs", base, folder);
+    const char *base = istore_scratch_path(j->sc);
+    (void)snprintf(fs_path, sizeof(fs_path), "%s/%s/fs", base, j->folder);
     (void)snprintf(target, sizeof(target), "%s/work", base);
     scoped_fd fs = open(fs_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     scoped_fd work = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fs < 0 || work < 0)
         return err_sys(e, errno, "open the folders of the layer");
     (void)snprintf(target, sizeof(target), "%s/root", base);
-    if (n == 0 && bind_folder(fs_path, target, e) != 0)
+    if (j->n == 0 && bind_folder(fs_path, target, e) != 0)
         return -1;
-    if (n > 0 && overlay_data(istore_scratch_store(sc), lower, n, fs, work,
-                              data, e) != 0)
+    if (j->n > 0 && overlay_data(istore_scratch_store(j->sc), j->lower, j->n,
+                                 fs, work, data, e) != 0)
         return -1;
-    if (n > 0 && mount("overlay", target, "overlay",
-                       MS_NODEV | MS_NOEXEC | MS_NOSUID, data) != 0)
+    if (j->n > 0 && mount("overlay", target, "overlay",
+                          MS_NODEV | MS_NOEXEC | MS_NOSUID, data) != 0)
         return err_sys(e, errno, "mount the lower layers");
     int root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return root >= 0 ? root : err_sys(e, errno, "open %s", target);
 }
 
 /* out: where the report goes, which the cage must leave open. */
-static int unpack_in_child(struct istore_scratch *sc, int blob,
-                           const char (*lower)[ISTORE_HEX], size_t n,
-                           const char *folder, int out, struct report *r)
+static int unpack_in_child(const struct job *j, int out, struct report *r)
 {
     char jail[PATH_MAX + 64];
     struct decode *d;
     /* Before the cage, since hashing may read OpenSSL's configuration. */
-    if (decode_open(blob, &d, &r->err) != 0)
+    if (decode_open(j->blob, &d, &r->err) != 0)
         return -1;
     unpack_prepare();
     if (confine_begin(&r->err) != 0)
         return -1;
-    int root = open_root(sc, lower, n, folder, &r->err);
+    int root = open_root(j, &r->err);
     if (root < 0)
         return -1;
-    const int keep[] = {blob, root, out};
-    (void)snprintf(jail, sizeof(jail), "%s/jail", istore_scratch_path(sc));
+    const int keep[] = {j->blob, root, out};
+    (void)snprintf(jail, sizeof(jail), "%s/jail", istore_scratch_path(j->sc));
     if (confine_end(jail, root, keep, array_len(keep), &r->err) != 0)
         return -1;
     uint64_t bytes;
-    int rc = unpack_tar(d, root, n > 0, &r->unpacked, &r->err);
+    int rc = unpack_tar(d, root, j->n > 0, &j->limits, &r->unpacked, &r->err);
     decode_diff_id(d, r->diff_id);
     decode_source(d, r->blob, &bytes);
     decode_free(d);
     return rc;
 }
 
-static int run_child(struct istore_scratch *sc, int blob,
-                     const char (*lower)[ISTORE_HEX], size_t n,
-                     const char *folder, struct report *r, struct err *e)
+static int run_child(const struct job *j, struct report *r, struct err *e)
 {
     int ends[2], status;
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -162,7 +167,7 @@ static int run_child(struct istore_scratch *sc, int blob,
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (getppid() != parent)
             _exit(1);
-        r->rc = unpack_in_child(sc, blob, lower, n, folder, out, r);
+        r->rc = unpack_in_child(j, out, r);
         _exit(io_write_all(out, r, sizeof(*r), -1, &quiet) == 0 ? 0 : 1);
     }
     scope_close(&out);
@@ -231,20 +236,41 @@ static int other_content(const char *got, const char *diff_id, struct err *e)
                    got, diff_id);
 }
 
+/* What the layers below leave of the image's limits. */
+static int set_limits(struct istore *s, struct job *j, struct err *e)
+{
+    struct unpack_limits *l = &j->limits;
+    *l = (struct unpack_limits){UNPACK_IMAGE_BYTES, UNPACK_IMAGE_ENTRIES};
+    for (size_t i = 0; i < j->n; i++) {
+        uint64_t bytes = istore_layer_meta(s, j->lower[i], "size");
+        uint64_t entries = istore_layer_meta(s, j->lower[i], "entries");
+        if (bytes > l->bytes || entries > l->entries)
+            return err_set(e, ERR_TOO_LARGE,
+                           "the image is over %llu bytes or %llu files",
+                           UNPACK_IMAGE_BYTES, UNPACK_IMAGE_ENTRIES);
+        l->bytes -= bytes;
+        l->entries -= entries;
+    }
+    return 0;
+}
+
 int layer_add(struct istore_scratch *sc, int blob,
               const char (*lower)[ISTORE_HEX], size_t n_lower,
               const char *diff_id, struct layer_result *out, struct err *e)
 {
     struct report r = {.rc = -1};
-    char folder[24] = "l-", name[17];
+    struct job j = {.sc = sc, .blob = blob, .lower = lower, .n = n_lower};
+    char name[17];
     struct istore *s = istore_scratch_store(sc);
     int dir = istore_scratch_dirfd(sc);
     if (geteuid() != 0)
         return err_set(e, ERR_DENIED,
                        "unpacking an image needs root: try with sudo");
     istore_random_name(name);
-    memcpy(folder + 2, name, sizeof(name));
-    scoped_fd fs = make_folders(dir, folder, e);
+    (void)snprintf(j.folder, sizeof(j.folder), "l-%s", name);
+    if (set_limits(s, &j, e) != 0)
+        return -1;
+    scoped_fd fs = make_folders(dir, j.folder, e);
     if (fs < 0)
         return -1;
     if (n_lower > 0 &&
@@ -252,7 +278,7 @@ int layer_add(struct istore_scratch *sc, int blob,
         return -1;
     if (lseek(blob, 0, SEEK_SET) != 0)
         return err_sys(e, errno, "rewind the layer");
-    if (run_child(sc, blob, lower, n_lower, folder, &r, e) != 0)
+    if (run_child(&j, &r, e) != 0)
         return -1;
     /* What the layer does not speak of stays as it was, times included. */
     if (n_lower > 0 && !r.unpacked.has_root &&
@@ -260,7 +286,7 @@ int layer_add(struct istore_scratch *sc, int blob,
         return -1;
     if (diff_id != NULL && strcmp(diff_id, r.diff_id) != 0)
         return other_content(r.diff_id, diff_id, e);
-    if (write_meta(dir, folder, &r, e) != 0)
+    if (write_meta(dir, j.folder, &r, e) != 0)
         return -1;
     if (syncfs(fs) != 0)
         return err_sys(e, errno, "sync the layer");
@@ -268,7 +294,7 @@ int layer_add(struct istore_scratch *sc, int blob,
     layer_chain(n_lower > 0 ? lower[n_lower - 1] : NULL, r.diff_id, out->chain);
     out->size = r.unpacked.bytes;
     out->skipped = r.unpacked.skipped;
-    return istore_layer_add(sc, folder, out->chain, e);
+    return istore_layer_add(sc, j.folder, out->chain, e);
 }
 
 static bool is_made_of(struct istore *s, const char *chain, const char *hex)

@@ -404,7 +404,7 @@ int istore_layer_path(struct istore *s, const char *chain, char out[PATH_MAX],
     return 0;
 }
 
-uint64_t istore_layer_size(struct istore *s, const char *chain)
+uint64_t istore_layer_meta(struct istore *s, const char *chain, const char *key)
 {
     char rel[ISTORE_FILE_MAX];
     struct err quiet;
@@ -414,9 +414,14 @@ uint64_t istore_layer_size(struct istore *s, const char *chain)
     json_t *meta = istore_read_json(s->dir, rel, &quiet);
     if (meta == NULL)
         return 0;
-    json_int_t size = json_integer_value(json_object_get(meta, "size"));
+    json_int_t n = json_integer_value(json_object_get(meta, key));
     json_decref(meta);
-    return size > 0 ? (uint64_t)size : 0;
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+uint64_t istore_layer_size(struct istore *s, const char *chain)
+{
+    return istore_layer_meta(s, chain, "size");
 }
 
 /* ---- JSON files ----------------------------------------------------------*/

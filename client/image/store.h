@@ -101,7 +101,10 @@ must_check int istore_layer_add(struct istore_scratch *sc, const char *folder,
 /* Absolute path of a layer's root: "<root>/layers/<chain>/fs". */
 must_check int istore_layer_path(struct istore *s, const char *chain,
                                  char out[PATH_MAX], struct err *e);
-/* "size" (bytes) of a layer's meta.json; 0 when it does not say. */
+/* A number of a layer's meta.json ("size" in bytes, "entries"); 0 when it does
+ * not say. */
+uint64_t istore_layer_meta(struct istore *s, const char *chain,
+                           const char *key);
 uint64_t istore_layer_size(struct istore *s, const char *chain);
 /* Hold the flock of one digest while its layer is made (rule 7 of DESIGN);
  * returns a descriptor to close, or -1. */

@@ -19,12 +19,16 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "client/image/space.h"
 #include "client/image/store.h"
 
 #define WH        ".wh."
 #define WH_OPAQUE ".wh..wh..opq"
 #define XATTR_MAX (64U << 10)
 #define LINKS_MAX 40 /* as the kernel */
+/* Small files take space as well. */
+#define ENTRIES_STEP   1000
+#define ENTRY_OVERHEAD 1536
 
 struct late_times { /* of folders: set when nothing more is written there */
     char *path;
@@ -35,8 +39,10 @@ struct unpack {
     struct decode *decode;
     int root;
     bool has_lower;
-    size_t root_len; /* of the root's own path, see canonical() */
-    void *written;   /* tsearch tree of paths this layer wrote */
+    struct unpack_limits limits;
+    uint64_t unchecked; /* bytes written since the last look for space */
+    size_t root_len;    /* of the root's own path, see canonical() */
+    void *written;      /* tsearch tree of paths this layer wrote */
     struct late_times *late;
     size_t n_late, cap_late;
     struct unpack_result result;
@@ -106,10 +112,12 @@ static int open_in_root(int root, const char *path, int flags)
 /* Entries, and folders that none speaks of. */
 static int count_entry(struct unpack *u, struct err *e)
 {
-    if (++u->result.entries > UNPACK_MAX_ENTRIES)
-        return err_set(e, ERR_TOO_LARGE, "the layer has over %d entries",
-                       UNPACK_MAX_ENTRIES);
-    return 0;
+    if (++u->result.entries > u->limits.entries)
+        return err_set(e, ERR_TOO_LARGE,
+                       "the image has over %llu files and folders",
+                       UNPACK_IMAGE_ENTRIES);
+    return u->result.entries % ENTRIES_STEP == 0 ? space_check(u->root, 0, e)
+                                                 : 0;
 }
 
 /*
@@ -473,12 +481,22 @@ static int copy_data(struct unpack *u, struct archive *a, int fd,
     la_int64_t off, size = archive_entry_size(entry);
     int rc;
     /* A sparse file may claim terabytes that no byte of the tar backs. */
-    if (size < 0 || (uint64_t)size > DECODE_MAX_BYTES ||
-        u->result.bytes + (uint64_t)size > DECODE_MAX_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "a file of the layer is too large");
+    if (size < 0 || (uint64_t)size > u->limits.bytes - u->result.bytes)
+        return err_set(e, ERR_TOO_LARGE, "the image is over %llu bytes",
+                       UNPACK_IMAGE_BYTES);
+    bool is_sparse = archive_entry_sparse_count(entry) > 0;
+    if (!is_sparse && size > (la_int64_t)SPACE_STEP_BYTES &&
+        space_check(u->root, (uint64_t)size, e) != 0)
+        return -1;
     while ((rc = archive_read_data_block(a, &data, &n, &off)) == ARCHIVE_OK) {
         if (off < 0 || (uint64_t)off + n > (uint64_t)size)
             return err_set(e, ERR_INVALID, "a file is longer than it says");
+        u->unchecked += n;
+        if (u->unchecked > SPACE_STEP_BYTES) {
+            u->unchecked = 0;
+            if (space_check(u->root, n, e) != 0)
+                return -1;
+        }
         if (io_write_all(fd, data, n, off, e) != 0)
             return -1;
     }
@@ -706,8 +724,11 @@ void unpack_prepare(void)
 
 static int unpack_all(struct unpack *u, struct err *e)
 {
-    if (find_root_len(u, e) != 0)
+    if (find_root_len(u, e) != 0 || space_check(u->root, 0, e) != 0)
         return -1;
+    /* Headers and padding come on top of the files. */
+    decode_limit(u->decode,
+                 u->limits.bytes + u->limits.entries * ENTRY_OVERHEAD);
     struct archive *a = archive_read_new();
     int rc = a == NULL ? err_set(e, ERR_NO_MEMORY, "unpack: out of memory")
                        : read_all(u, a, e);
@@ -718,9 +739,13 @@ static int unpack_all(struct unpack *u, struct err *e)
 }
 
 int unpack_tar(struct decode *d, int root, bool has_lower,
-               struct unpack_result *out, struct err *e)
+               const struct unpack_limits *limits, struct unpack_result *out,
+               struct err *e)
 {
     struct unpack u = {.decode = d, .root = root, .has_lower = has_lower};
+    u.limits = limits != NULL ? *limits
+                              : (struct unpack_limits){UNPACK_IMAGE_BYTES,
+                                                       UNPACK_IMAGE_ENTRIES};
     scoped_fd cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     mode_t old_umask = umask(0);
     unpack_prepare();

@@ -20,8 +20,17 @@
 #include "base/err.h"
 #include "client/image/decode.h"
 
-#define UNPACK_MAX_ENTRIES 1000000
-#define UNPACK_MAX_DEPTH   128
+#define UNPACK_MAX_DEPTH 128
+
+/* What an image may take, all its layers together. */
+#define UNPACK_IMAGE_BYTES   (64ULL << 30)
+#define UNPACK_IMAGE_ENTRIES 1000000ULL
+
+/* What a layer may take: what those below it left of the above. */
+struct unpack_limits {
+    uint64_t bytes; /* of files, as long as they say they are */
+    uint64_t entries;
+};
 
 struct unpack_result {
     uint64_t bytes; /* of regular files */
@@ -35,11 +44,14 @@ void unpack_prepare(void);
 /*
  * Unpack the whole of d below root, a folder descriptor.
  * Inputs: has_lower: root shows lower layers too, so whiteouts matter.
- * Errors: ERR_INVALID (bad tar or name), ERR_TOO_LARGE, ERR_IO...; what was
- *         written stays, the caller throws the folder away.
+ *         limits, or NULL for those of a whole image.
+ * Errors: ERR_INVALID (bad tar or name), ERR_TOO_LARGE, ERR_NO_SPACE (also
+ *         when space.h wants the rest), ERR_IO...; what was written stays, the
+ *         caller throws the folder away.
  * State:  changes the working folder of the process meanwhile.
  */
 must_check int unpack_tar(struct decode *d, int root, bool has_lower,
+                          const struct unpack_limits *limits,
                           struct unpack_result *out, struct err *e);
 
 #endif

@@ -145,11 +145,14 @@ static void try_root(int top, bool has_lower)
 }
 
 int __real_unpack_tar(struct decode *d, int root, bool has_lower,
+                      const struct unpack_limits *limits,
                       struct unpack_result *out, struct err *e);
 int __wrap_unpack_tar(struct decode *d, int root, bool has_lower,
+                      const struct unpack_limits *limits,
                       struct unpack_result *out, struct err *e);
 
 int __wrap_unpack_tar(struct decode *d, int root, bool has_lower,
+                      const struct unpack_limits *limits,
                       struct unpack_result *out, struct err *e)
 {
     time_t end = time(NULL) + NEEDED_S;
@@ -160,7 +163,7 @@ int __wrap_unpack_tar(struct decode *d, int root, bool has_lower,
     try_calls(root);
     try_memory_and_files();
     try_root(root, has_lower);
-    return __real_unpack_tar(d, root, has_lower, out, e);
+    return __real_unpack_tar(d, root, has_lower, limits, out, e);
 }
 
 /* ---- outside -------------------------------------------------------------*/
