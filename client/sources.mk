@@ -75,7 +75,8 @@ UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_confine.c \
 	test_reference.c \
 	test_store.c \
-	test_store_stress.c)
+	test_store_stress.c \
+	test_unpack.c)
 
 # The stress steps into every system call of the store and breaks its rules.
 $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \

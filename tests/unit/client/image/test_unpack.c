@@ -1,0 +1,733 @@
+/*
+ * Layers as they come: hostile, odd and ordinary ones.
+ *
+ * Each row is an archive and the tree that it must become, or the error.  In
+ * names, %V is a folder outside of the root with the file "secret" in it,
+ * which no row may touch.  Rows with NEXT go through layer_add(), layer upon
+ * layer; then the tree is the last layer's own, whiteouts included.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "base/io.h"
+#include "client/image/decode.h"
+#include "client/image/unpack.h"
+#include "tests/unit/client/image/kit.h"
+#include "tests/unit/client/image/tar.h"
+
+#define ENTRIES_MAX 12
+#define NEXT        \
+    {               \
+        .type = '!' \
+    }
+#define D(n)                     \
+    {                            \
+        .name = (n), .type = '5' \
+    }
+#define F(n, d)                  \
+    {                            \
+        .name = (n), .data = (d) \
+    }
+#define S(n, l)                               \
+    {                                         \
+        .name = (n), .type = '2', .link = (l) \
+    }
+#define H(n, l)                               \
+    {                                         \
+        .name = (n), .type = '1', .link = (l) \
+    }
+/* 41 letters, ten of which are a name that is too long. */
+#define A41  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A205 A41 A41 A41 A41 A41
+#define A256 A205 A41 "aaaaaaaaaa"
+
+struct row {
+    const char *what;
+    struct tar_entry entries[ENTRIES_MAX];
+    enum err_code code;
+    const char *tree; /* see list(); NULL: not looked at */
+};
+
+static const struct row rows[] = {
+    /* ---- what must not leave the root ---- */
+    {"dot dot", {F("../x", "bad")}, ERR_INVALID, NULL},
+    {"dot dot inside", {D("a"), F("a/../../x", "bad")}, ERR_INVALID, NULL},
+    {"dot dot at the end", {D("a/..")}, ERR_INVALID, NULL},
+    {"dot dot alone", {D("..")}, ERR_INVALID, NULL},
+    {"absolute", {F("%V/secret", "bad")}, ERR_NONE, NULL},
+    {"many slashes", {F("////etc///x", "1")}, ERR_NONE, "d etc\nf etc/x 1\n"},
+    {"symlink, then a file through it",
+     {S("s", "%V"), F("s/secret", "bad")},
+     ERR_NONE,
+     NULL},
+    {"relative symlink",
+     {S("s", "../../../../../..%V"), F("s/secret", "bad")},
+     ERR_NONE,
+     NULL},
+    {"symlink chain",
+     {S("a", "b"), S("b", "c"), S("c", "%V"), F("a/secret", "bad")},
+     ERR_NONE,
+     NULL},
+    {"symlink to itself", {S("s", "s"), F("s/x", "bad")}, ERR_IO, NULL},
+    {"symlinks in a circle",
+     {S("a", "b"), S("b", "a"), F("a/x", "bad")},
+     ERR_IO,
+     NULL},
+    {"symlink over a folder",
+     {D("d"), F("d/y", "1"), S("d", "%V"), F("d/secret", "bad")},
+     ERR_NONE,
+     NULL},
+    {"file over a symlink",
+     {S("s", "%V/secret"), F("s", "1")},
+     ERR_NONE,
+     "f s 1\n"},
+    {"folder over a symlink", {S("s", "%V"), D("s")}, ERR_NONE, "d s\n"},
+    {"the root is a symlink", {S(".", "%V"), F("x", "1")}, ERR_INVALID, NULL},
+    {"the root is a symlink, too", {S("/", "%V")}, ERR_INVALID, NULL},
+    {"the root is a file", {F("./", "x")}, ERR_INVALID, NULL},
+    {"the root is a hard link", {F("x", "1"), H(".", "x")}, ERR_INVALID, NULL},
+    {"a file is a parent", {F("a", "1"), F("a/x", "bad")}, ERR_IO, NULL},
+    {"PAX path with dot dot",
+     {{.name = "x", .pax = "path=../../x"}},
+     ERR_INVALID,
+     NULL},
+    {"PAX path that is absolute",
+     {{.name = "x", .pax = "path=/y"}},
+     ERR_NONE,
+     "f y\n"},
+    {"PAX linkpath",
+     {{.name = "s", .type = '2', .link = "x", .pax = "linkpath=%V"},
+      F("s/secret", "bad")},
+     ERR_NONE,
+     NULL},
+
+    /* ---- hard links ---- */
+    {"hard link", {F("a", "1"), H("b", "a")}, ERR_NONE, "F a 1\nF b 1\n"},
+    {"hard link, absolute in the root",
+     {D("d"), F("d/a", "1"), H("b", "/d/a")},
+     ERR_NONE,
+     "F b 1\nd d\nF d/a 1\n"},
+    {"hard link by a symlinked folder",
+     {D("d"), F("d/a", "1"), S("s", "/d"), H("b", "s/a")},
+     ERR_NONE,
+     "F b 1\nd d\nF d/a 1\nl s /d\n"},
+    {"hard link to a symlink",
+     {S("s", "%V/secret"), H("h", "s")},
+     ERR_NONE,
+     NULL},
+    {"hard link to a symlink, then a file",
+     {S("s", "%V/secret"), H("h", "s"), F("h", "bad")},
+     ERR_NONE,
+     NULL},
+    {"hard link outside",
+     {H("h", "%V/secret"), F("h", "bad")},
+     ERR_NOT_FOUND,
+     NULL},
+    {"hard link with dot dot",
+     {H("h", "../../../..%V/secret")},
+     ERR_INVALID,
+     NULL},
+    {"hard link by a symlink outside",
+     {S("s", "%V"), H("h", "s/secret")},
+     ERR_NOT_FOUND,
+     NULL},
+    {"hard link to nothing",
+     {H("h", "later"), F("later", "1")},
+     ERR_NOT_FOUND,
+     NULL},
+    {"hard link to itself", {F("a", "1"), H("a", "a")}, ERR_NONE, "f a 1\n"},
+    {"hard link to itself, otherwise spelt",
+     {F("a", "1"), H("./a", "/a")},
+     ERR_NONE,
+     "f a 1\n"},
+    {"hard link twice",
+     {F("a", "1"), H("b", "a"), H("b", "a")},
+     ERR_NONE,
+     "F a 1\nF b 1\n"},
+    {"hard link to a folder", {D("d"), H("h", "d")}, ERR_INVALID, NULL},
+    {"hard link to the root", {H("h", ".")}, ERR_NOT_FOUND, NULL},
+    {"hard link over a folder",
+     {F("a", "1"), D("d"), F("d/x", "2"), H("d", "a")},
+     ERR_NONE,
+     "F a 1\nF d 1\n"},
+
+    /* ---- kinds ---- */
+    {"allowed devices",
+     {{.name = "null", .type = '3', .mode = 0666, .major = 1, .minor = 3},
+      {.name = "tty", .type = '3', .major = 5}},
+     ERR_NONE,
+     "c null 1:3\nc tty 5:0\n"},
+    {"other devices",
+     {{.name = "mem", .type = '3', .major = 1, .minor = 1},
+      {.name = "sda", .type = '4', .major = 8},
+      {.name = "null", .type = '4', .major = 1, .minor = 3},
+      {.name = "zero-zero", .type = '3'},
+      {.name = "fifo", .type = '6'},
+      F("after", "1")},
+     ERR_NONE,
+     "f after 1\n"},
+    {"a device through a symlink",
+     {S("s", "%V"), {.name = "s/null", .type = '3', .major = 1, .minor = 3}},
+     ERR_NONE,
+     NULL},
+    {"an unknown kind is a file",
+     {{.name = "x", .type = 'Z', .data = "1"}},
+     ERR_NONE,
+     "f x 1\n"},
+
+    /* ---- duplicates: the last wins ---- */
+    {"file twice", {F("a", "1"), F("a", "22")}, ERR_NONE, "f a 22\n"},
+    {"file, then folder",
+     {F("a", "1"), D("a"), F("a/x", "2")},
+     ERR_NONE,
+     "d a\nf a/x 2\n"},
+    {"folder, then file",
+     {D("a"), F("a/x", "2"), F("a", "1")},
+     ERR_NONE,
+     "f a 1\n"},
+    {"folder twice keeps what is in it",
+     {D("a"), F("a/x", "2"), D("a/")},
+     ERR_NONE,
+     "d a\nf a/x 2\n"},
+    {"twins by case", {F("a", "1"), F("A", "2")}, ERR_NONE, "f A 2\nf a 1\n"},
+    {"twins by Unicode form",
+     {F("\xc3\xa9", "1"), F("e\xcc\x81", "2")},
+     ERR_NONE,
+     "f e\xcc\x81 2\nf \xc3\xa9 1\n"},
+
+    /* ---- names ---- */
+    {"dots and slashes",
+     {D("./a//./b/"), F("a/./b/.x", "1")},
+     ERR_NONE,
+     "d a\nd a/b\nf a/b/.x 1\n"},
+    {"bytes that are no UTF-8", {F("caf\xe9", "1")}, ERR_NONE, "f caf\xe9 1\n"},
+    {"PAX name of UTF-8",
+     {{.name = "x", .pax = "path=gr\xc3\xbcn"}},
+     ERR_NONE,
+     "f gr\xc3\xbcn\n"},
+    {"PAX name that is no UTF-8",
+     {{.name = "x", .pax = "path=caf\xe9"}},
+     ERR_NONE,
+     "f caf\xe9\n"},
+    {"PAX name of 255",
+     {{.name = "x", .pax = "path=" A205 A41 "123456789"}},
+     ERR_NONE,
+     "f " A205 A41 "123456789\n"},
+    {"PAX name of 256",
+     {{.name = "x", .pax = "path=" A256}},
+     ERR_INVALID,
+     NULL},
+    {"GNU long name",
+     {{.name = "././@LongLink", .type = 'L', .data = A205}, F("x", "1")},
+     ERR_NONE,
+     "f " A205 " 1\n"},
+    {"GNU long link",
+     {{.name = "././@LongLink", .type = 'K', .data = A205}, S("s", "x")},
+     ERR_NONE,
+     "l s " A205 "\n"},
+    {"GNU long name with dot dot",
+     {{.name = "././@LongLink", .type = 'L', .data = "../../" A205},
+      F("x", "1")},
+     ERR_INVALID,
+     NULL},
+
+    /* ---- metadata ---- */
+    {"setuid outlives chown",
+     {{.name = "su", .mode = 04755, .uid = 7, .gid = 8, .data = "1"}},
+     ERR_NONE,
+     "f su 1 04755 7:8\n"},
+    {"setgid and sticky folders",
+     {{.name = "a", .type = '5', .mode = 02775, .gid = 9},
+      {.name = "tmp", .type = '5', .mode = 01777},
+      F("tmp/x", "1")},
+     ERR_NONE,
+     "d a 02775 0:9\nd tmp 01777\nf tmp/x 1\n"},
+    {"folder without permissions",
+     {{.name = "a", .type = '5', .mode = 01}, F("a/x", "1")},
+     ERR_NONE,
+     "d a 01\nf a/x 1\n"},
+    {"owner by PAX",
+     {{.name = "x", .pax = "uid=3000000", .pax2 = "gid=5"}},
+     ERR_NONE,
+     "f x 0644 3000000:5\n"},
+    {"owner 2^32", {{.name = "x", .pax = "uid=4294967296"}}, ERR_INVALID, NULL},
+    {"owner -1", {{.name = "x", .pax = "uid=4294967295"}}, ERR_INVALID, NULL},
+    {"negative owner", {{.name = "x", .pax = "uid=-2"}}, ERR_INVALID, NULL},
+    {"allowed xattr",
+     {{.name = "x", .pax = "SCHILY.xattr.user.a=b"}},
+     ERR_NONE,
+     "f x @user.a=b\n"},
+    {"overlay's xattrs",
+     {{.name = "d",
+       .type = '5',
+       .pax = "SCHILY.xattr.user.overlay.opaque=y",
+       .pax2 = "SCHILY.xattr.trusted.overlay.opaque=y"},
+      {.name = "e",
+       .type = '5',
+       .pax = "SCHILY.xattr.user.overlay.redirect=/x",
+       .pax2 = "SCHILY.xattr.user.overlay.whiteout=y"},
+      {.name = "f",
+       .pax = "SCHILY.xattr.user.overlay.metacopy=",
+       .pax2 = "SCHILY.xattr.security.selinux=a"}},
+     ERR_NONE,
+     "d d\nd e\nf f\n"},
+
+    /* ---- sizes ---- */
+    {"negative size",
+     {{.name = "x",
+       .claim = "\xff\xff\xff\xff\xff\xff\xff\xff"
+                "\xff\xff\xff\xff"}},
+     ERR_INVALID,
+     NULL},
+    {"a size beyond the archive",
+     {{.name = "x", .claim = "00000100000"}},
+     ERR_INVALID,
+     NULL},
+    {"a size of 8 GiB",
+     {{.name = "x", .claim = "77777777777"}},
+     ERR_INVALID,
+     NULL},
+    {"PAX size of 1 EiB",
+     {{.name = "x", .pax = "size=1152921504606846976"}},
+     ERR_TOO_LARGE,
+     NULL},
+    {"a sparse claim of 1 TiB",
+     {{.name = "x",
+       .pax = "GNU.sparse.major=1",
+       .pax2 = "GNU.sparse.realsize=1099511627776",
+       .data = "1\n1099511627776\n0\n"}},
+     ERR_INVALID,
+     NULL},
+
+    /* ---- positive corpus ---- */
+    {"var/run",
+     {D("run"), D("var"), S("var/run", "/run"), F("var/run/pid", "1")},
+     ERR_NONE,
+     "d run\nf run/pid 1\nd var\nl var/run /run\n"},
+    {"var/run before run",
+     {D("var"), S("var/run", "/run"), F("var/run/a/pid", "1"), D("run")},
+     ERR_NONE,
+     "d run\nd run/a\nf run/a/pid 1\nd var\nl var/run /run\n"},
+    {"var/run, relative, before run",
+     {D("var"), S("var/run", "../run"), F("var/run/pid", "1")},
+     ERR_NONE,
+     "d run\nf run/pid 1\nd var\nl var/run ../run\n"},
+    {"merged /usr",
+     {D("usr"), D("usr/bin"), S("bin", "usr/bin"), F("bin/sh", "1"),
+      S("lib64", "usr/lib64"), F("lib64/ld.so", "2")},
+     ERR_NONE,
+     "l bin usr/bin\nl lib64 usr/lib64\nd usr\nd usr/bin\nf usr/bin/sh 1\n"
+     "d usr/lib64\nf usr/lib64/ld.so 2\n"},
+    {"folders that no entry speaks of",
+     {F("a/b/c", "1")},
+     ERR_NONE,
+     "d a\nd a/b\nf a/b/c 1\n"},
+    {"whiteouts with nothing below",
+     {F(".wh.x", ""), D("d"), F("d/.wh..wh..opq", ""), F("d/y", "1")},
+     ERR_NONE,
+     "d d\nf d/y 1\n"},
+    {"whiteout of nothing", {F(".wh.", "")}, ERR_INVALID, NULL},
+    {"whiteout of dot", {F(".wh..", "")}, ERR_INVALID, NULL},
+    {"whiteout of dot dot", {D("d"), F("d/.wh...", "")}, ERR_INVALID, NULL},
+    {"aufs' own files",
+     {F(".wh..wh.aufs", ""), D(".wh..wh.plnk"), F(".wh..wh.plnk/1.2", "x"),
+      F("a", "1")},
+     ERR_NONE,
+     "f a 1\n"},
+
+    /* ---- layer upon layer ---- */
+    {"whiteout",
+     {F("a", "1"), F("b", "2"), NEXT, F(".wh.a", "")},
+     ERR_NONE,
+     "w a\n"},
+    {"whiteout of what is not there",
+     {F("a", "1"), NEXT, F(".wh.x", ""), F("no/.wh.x", "")},
+     ERR_NONE,
+     ""},
+    {"whiteout in a folder",
+     {D("d"), F("d/a", "1"), F("d/b", "2"), NEXT, F("d/.wh.a", "")},
+     ERR_NONE,
+     "d d\nw d/a\n"},
+    {"whiteout of a folder, then a new one",
+     {D("d"), F("d/a", "1"), NEXT, F(".wh.d", ""), D("d"), F("d/b", "2")},
+     ERR_NONE,
+     "o d\nf d/b 2\n"},
+    {"whiteout acts on lower layers only",
+     {F("a", "1"), NEXT, F("a", "2"), F(".wh.a", "")},
+     ERR_NONE,
+     "f a 2\n"},
+    {"opaque folder",
+     {D("d"), F("d/a", "1"), D("d/e"), F("d/e/x", "1"), NEXT, D("d"),
+      F("d/.wh..wh..opq", ""), F("d/b", "2")},
+     ERR_NONE,
+     "d d\nw d/a\nf d/b 2\nw d/e\n"},
+    {"opaque after what it must spare",
+     {D("d"), F("d/a", "1"), D("d/e"), F("d/e/x", "1"), NEXT, D("d"),
+      F("d/e/y", "2"), F("d/.wh..wh..opq", "")},
+     ERR_NONE,
+     "d d\nw d/a\nd d/e\nw d/e/x\nf d/e/y 2\n"},
+    {"opaque root",
+     {F("a", "1"), F("b", "2"), NEXT, F(".wh..wh..opq", ""), F("b", "3")},
+     ERR_NONE,
+     "w a\nf b 3\n"},
+    {"whiteout through a lower symlink",
+     {D("d"), F("d/a", "1"), S("s", "/d"), NEXT, F("s/.wh.a", "")},
+     ERR_NONE,
+     "d d\nw d/a\n"},
+    {"whiteout through a symlink outside",
+     {S("s", "%V"), NEXT, F("s/.wh.secret", "")},
+     ERR_NONE,
+     ""},
+    {"opaque through a symlink outside",
+     {S("s", "%V"), NEXT, F("s/.wh..wh..opq", "")},
+     ERR_NONE,
+     ""},
+    {"file through a lower symlink outside",
+     {S("s", "%V"), NEXT, F("s/secret", "bad")},
+     ERR_NONE,
+     NULL},
+    {"merged /usr over layers",
+     {D("usr"), D("usr/lib"), S("lib", "usr/lib"), NEXT, F("lib/x.so", "1")},
+     ERR_NONE,
+     "d usr\nd usr/lib\nf usr/lib/x.so 1\n"},
+    {"folder over a lower symlink",
+     {D("usr"), S("lib", "usr"), NEXT, D("lib"), F("lib/x", "1")},
+     ERR_NONE,
+     "o lib\nf lib/x 1\n"},
+    {"symlink over a lower folder",
+     {D("d"), F("d/x", "1"), NEXT, S("d", "%V"), F("d/secret", "bad")},
+     ERR_NONE,
+     NULL},
+    {"file over a lower folder",
+     {D("d"), F("d/x", "1"), NEXT, F("d", "1")},
+     ERR_NONE,
+     "f d 1\n"},
+    {"hard link to a lower file",
+     {F("a", "1"), NEXT, H("b", "a")},
+     ERR_NONE,
+     "F a 1\nF b 1\n"},
+    {"hard link to a lower symlink",
+     {S("s", "%V/secret"), NEXT, H("h", "s"), F("h", "bad")},
+     ERR_NONE,
+     NULL},
+    {"a lower folder gets another mode",
+     {D("d"),
+      F("d/x", "1"),
+      NEXT,
+      {.name = "d", .type = '5', .mode = 01777, .uid = 5}},
+     ERR_NONE,
+     "d d 01777 5:0\n"},
+    {"a sticky /tmp stays so",
+     {{.name = "tmp", .type = '5', .mode = 01777}, NEXT, F("tmp/x", "1")},
+     ERR_NONE,
+     "d tmp 01777\nf tmp/x 1\n"},
+    {"three layers",
+     {D("d"), F("d/a", "1"), NEXT, F("d/.wh.a", ""), NEXT, F("d/a", "3")},
+     ERR_NONE,
+     "d d\nf d/a 3\n"},
+};
+
+/* ---- the tree ------------------------------------------------------------*/
+
+struct text {
+    char p[65536];
+    size_t n;
+};
+
+static void say(struct text *t, const char *fmt, ...) printf_like(2, 3);
+
+static void say(struct text *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(t->p + t->n, sizeof(t->p) - t->n, fmt, ap);
+    va_end(ap);
+    assert_true(n >= 0 && (size_t)n < sizeof(t->p) - t->n);
+    t->n += (size_t)n;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* d folder, o opaque folder, f file, F file with several names, l symlink,
+ * c device, w whiteout. */
+static char kind_of(int dir, const char *name, const struct stat *st)
+{
+    char value[8];
+    if (S_ISLNK(st->st_mode))
+        return 'l';
+    if (S_ISCHR(st->st_mode))
+        return st->st_rdev == 0 ? 'w' : 'c';
+    if (S_ISREG(st->st_mode))
+        return st->st_nlink > 1 ? 'F' : 'f';
+    if (!S_ISDIR(st->st_mode))
+        return '?';
+    scoped_fd fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    ssize_t n = fgetxattr(fd, "user.overlay.opaque", value, sizeof(value));
+    return n == 1 && value[0] == 'y' ? 'o' : 'd';
+}
+
+/* Our xattrs, as " @name=value". */
+static void list_xattrs(int dir, const char *name, struct text *out)
+{
+    char names[1024], value[256];
+    scoped_fd fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? flistxattr(fd, names, sizeof(names)) : 0;
+    for (ssize_t i = 0; i < n; i += (ssize_t)strlen(names + i) + 1) {
+        /* The overlay's own, and what a labelling kernel adds. */
+        if (strncmp(names + i, "user.overlay.opaque", 19) == 0 ||
+            strncmp(names + i, "user.overlay.origin", 19) == 0 ||
+            strncmp(names + i, "user.overlay.impure", 19) == 0)
+            continue;
+        ssize_t m = fgetxattr(fd, names + i, value, sizeof(value));
+        say(out, " @%s=%.*s", names + i, m > 0 ? (int)m : 0, value);
+    }
+}
+
+static void list_one(int dir, const char *prefix, const char *name,
+                     struct text *out)
+{
+    struct stat st;
+    char text[4096] = "";
+    assert_int_equal(fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+    char kind = kind_of(dir, name, &st);
+    say(out, "%c %s%s", kind, prefix, name);
+    if (kind == 'l') {
+        assert_true(readlinkat(dir, name, text, sizeof(text) - 1) > 0);
+        say(out, " %s", text);
+    } else if (kind == 'c') {
+        say(out, " %u:%u", major(st.st_rdev), minor(st.st_rdev));
+    } else if (kind == 'f' || kind == 'F') {
+        scoped_fd fd = openat(dir, name, O_RDONLY | O_NOFOLLOW);
+        ssize_t n = read(fd, text, sizeof(text) - 1);
+        if (n > 0)
+            say(out, " %.*s", (int)n, text);
+    }
+    mode_t usual = kind == 'd' || kind == 'o' ? 0755 : 0644;
+    bool is_plain = kind == 'l' || kind == 'c' || kind == 'w';
+    if (!is_plain && ((st.st_mode & 07777) != usual || st.st_uid + st.st_gid))
+        say(out, " 0%o", st.st_mode & 07777);
+    if (st.st_uid + st.st_gid != 0)
+        say(out, " %u:%u", st.st_uid, st.st_gid);
+    if (!is_plain)
+        list_xattrs(dir, name, out);
+    say(out, "\n");
+}
+
+/* Everything below a folder, in order. */
+static void list(int parent, const char *folder, const char *prefix,
+                 struct text *out)
+{
+    char *names[200], below[512];
+    size_t n = 0;
+    int fd = openat(parent, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    DIR *d = fdopendir(fd);
+    assert_non_null(d);
+    for (struct dirent *de; (de = readdir(d)) != NULL;) {
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0) {
+            assert_true(n < array_len(names));
+            names[n++] = strdup(de->d_name);
+        }
+    }
+    qsort(names, n, sizeof(*names), compare_names);
+    for (size_t i = 0; i < n; i++) {
+        struct stat st;
+        list_one(fd, prefix, names[i], out);
+        if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISDIR(st.st_mode)) {
+            (void)snprintf(below, sizeof(below), "%s%s/", prefix, names[i]);
+            list(fd, names[i], below, out);
+        }
+        free(names[i]);
+    }
+    (void)closedir(d);
+}
+
+/* ---- running a row -------------------------------------------------------*/
+
+struct place {
+    struct kit kit;
+    char victim[128];
+};
+
+/* With %V replaced. */
+static const char *expand(const struct place *p, const char *text,
+                          char out[1024])
+{
+    const char *at = text != NULL ? strstr(text, "%V") : NULL;
+    if (at == NULL)
+        return text;
+    (void)snprintf(out, 1024, "%.*s%s%s", (int)(at - text), text, p->victim,
+                   at + 2);
+    return out;
+}
+
+/* The archive of the entries up to the next layer; returns how many. */
+static int build(const struct place *p, const struct tar_entry *entries,
+                 int max, struct tar *t)
+{
+    char name[1024], link[1024], pax[1024];
+    int n = 0;
+    for (; n < max && entries[n].type != '!'; n++) {
+        struct tar_entry e = entries[n];
+        if (e.name == NULL)
+            break;
+        e.name = expand(p, e.name, name);
+        e.link = expand(p, e.link, link);
+        e.pax = expand(p, e.pax, pax);
+        tar_add(t, &e);
+    }
+    tar_end(t);
+    return n;
+}
+
+static int as_file(const void *data, size_t n)
+{
+    int fd = memfd_create("layer", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, data, n), n);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    return fd;
+}
+
+/* Unpack bytes into the folder `name` of the kit; 0 or the error's code. */
+static enum err_code unpack(struct place *p, const char *name, const void *data,
+                            size_t n, const struct unpack_limits *limits,
+                            struct unpack_result *r, struct err *e)
+{
+    struct decode *d;
+    int top = istore_dirfd(p->kit.store);
+    scoped_fd fd = as_file(data, n);
+    istore_remove_tree(top, name);
+    assert_int_equal(mkdirat(top, name, 0755), 0);
+    scoped_fd root = openat(top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    e->code = ERR_NONE;
+    if (decode_open(fd, &d, e) != 0)
+        return e->code;
+    int rc = unpack_tar(d, root, false, limits, r, e);
+    decode_free(d);
+    return rc == 0 ? ERR_NONE : e->code;
+}
+
+static void check_victim(const struct place *p, const char *what)
+{
+    struct stat st;
+    char path[200], text[32];
+    struct text all = {.n = 0};
+    (void)snprintf(path, sizeof(path), "%s/secret", p->victim);
+    list(AT_FDCWD, p->victim, "", &all);
+    scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, text, sizeof(text));
+    if (strcmp(all.p, "f secret untouched\n") != 0 || n != 9 ||
+        fstat(fd, &st) != 0 || st.st_mtime != 1000000000)
+        fail_msg("%s: outside of the root: %s", what, all.p);
+}
+
+static enum err_code run_layers(struct place *p, const struct row *row,
+                                struct text *tree, struct err *e)
+{
+    char chains[4][ISTORE_HEX], rel[128];
+    size_t n = 0;
+    struct istore_scratch *sc = kit_scratch(&p->kit);
+    e->code = ERR_NONE;
+    for (int i = 0; i < ENTRIES_MAX && e->code == ERR_NONE; i++) {
+        struct tar t = {.p = NULL};
+        struct layer_result r;
+        i += build(p, row->entries + i, ENTRIES_MAX - i, &t);
+        scoped_fd fd = as_file(t.p, t.n);
+        tar_free(&t);
+        if (layer_add(sc, fd, (const char(*)[ISTORE_HEX])chains, n, NULL, &r,
+                      e) == 0)
+            memcpy(chains[n++], r.chain, ISTORE_HEX);
+        if (row->entries[i].type != '!')
+            break;
+    }
+    istore_scratch_free(sc);
+    if (e->code == ERR_NONE) {
+        (void)snprintf(rel, sizeof(rel), "layers/%s/fs", chains[n - 1]);
+        list(istore_dirfd(p->kit.store), rel, "", tree);
+    }
+    return e->code;
+}
+
+static bool has_layers(const struct row *row)
+{
+    for (int i = 0; i < ENTRIES_MAX; i++) {
+        if (row->entries[i].type == '!')
+            return true;
+    }
+    return false;
+}
+
+static void run_row(struct place *p, const struct row *row)
+{
+    struct text tree = {.n = 0};
+    struct unpack_result r;
+    struct err e = {.msg = ""};
+    enum err_code code;
+    if (has_layers(row)) {
+        code = run_layers(p, row, &tree, &e);
+    } else {
+        struct tar t = {.p = NULL};
+        (void)build(p, row->entries, ENTRIES_MAX, &t);
+        code = unpack(p, "fs", t.p, t.n, NULL, &r, &e);
+        tar_free(&t);
+        if (code == ERR_NONE)
+            list(istore_dirfd(p->kit.store), "fs", "", &tree);
+    }
+    check_victim(p, row->what);
+    if (code != row->code)
+        fail_msg("%s: %s, not %s (%s)", row->what, err_name(code),
+                 err_name(row->code), code != ERR_NONE ? e.msg : "");
+    if (row->tree != NULL && strcmp(tree.p, row->tree) != 0)
+        fail_msg("%s: is\n%sand not\n%s", row->what, tree.p, row->tree);
+}
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof(*p));
+    char path[200];
+    const struct timespec when[2] = {{.tv_sec = 1000000000},
+                                     {.tv_sec = 1000000000}};
+    kit_folder(&p->kit, false);
+    kit_open(&p->kit);
+    (void)snprintf(p->victim, sizeof(p->victim), "%.80s/victim", p->kit.root);
+    (void)snprintf(path, sizeof(path), "%s/secret", p->victim);
+    assert_int_equal(mkdir(p->victim, 0755), 0);
+    scoped_fd fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(write(fd, "untouched", 9), 9);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    assert_int_equal(futimens(fd, when), 0);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    kit_close(&p->kit);
+    free(p);
+    return 0;
+}
+
+static void test_rows(void **state)
+{
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < array_len(rows); i++)
+        run_row(*state, &rows[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_rows, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
