@@ -19,6 +19,7 @@ CLIENT_SRC := \
 	client/runtime/cgroup.c \
 	client/runtime/container.c \
 	client/runtime/copyup.c \
+	client/runtime/devices.c \
 	client/runtime/guard.c \
 	client/runtime/life.c \
 	client/runtime/log.c \
@@ -65,6 +66,7 @@ UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
 	tests/unit/client/runtime/test_log.c \
 	tests/unit/client/test_cli.c \
+	tests/unit/client/test_devices.c \
 	tests/unit/client/test_guard.c \
 	tests/unit/client/image/test_platform.c \
 	tests/unit/client/image/test_spool.c \

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "client/runtime/devices.h"
 
 #define MOUNTINFO_MAX (4 * 1024 * 1024)
 #define CPU_PERIOD_US 100000
@@ -205,21 +206,6 @@ static int v1_memory(const char *mount, const char *id,
     return 0;
 }
 
-static int v1_devices(const char *mount, const char *id, struct err *e)
-{
-    static const char *const list[] = {"c *:* m",   "b *:* m",    "c 1:3 rwm",
-                                       "c 1:5 rwm", "c 1:7 rwm",  "c 1:8 rwm",
-                                       "c 1:9 rwm", "c 5:0 rwm",  "c 5:1 rwm",
-                                       "c 5:2 rwm", "c 136:* rwm"};
-    if (put(mount, id, "devices.deny", "a", e) != 0)
-        return -1;
-    for (size_t i = 0; i < array_len(list); i++) {
-        if (put(mount, id, "devices.allow", list[i], e) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 static int v1_limits(const struct cg_layout *l, const char *id,
                      const struct rt_limits *m, struct err *e)
 {
@@ -243,8 +229,6 @@ static int v1_limits(const struct cg_layout *l, const char *id,
         return -1;
     if (m->pids && put_u64(l->v1[CG_PIDS], id, "pids.max", m->pids, e) != 0)
         return -1;
-    if (l->v1[CG_DEVICES][0])
-        return v1_devices(l->v1[CG_DEVICES], id, e);
     return 0;
 }
 
@@ -325,6 +309,37 @@ int cg_create(const struct cg_layout *l, const char *id,
     if (v2_enable(l->v2, m, e) != 0)
         return -1;
     return v2_limits(l->v2, id, m, e);
+}
+
+static int v1_devices(const char *mount, const char *id, struct err *e)
+{
+    size_t n;
+    const struct dev_rule *rules = devices_default(&n);
+    if (put(mount, id, "devices.deny", "a", e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        char text[32];
+        devices_format(&rules[i], text);
+        if (put(mount, id, "devices.allow", text, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int cg_limit_devices(const struct cg_layout *l, const char *id, struct err *e)
+{
+    char path[PATH_MAX];
+    size_t n;
+    if (l->v1[CG_DEVICES][0])
+        return v1_devices(l->v1[CG_DEVICES], id, e);
+    if (!l->v2[0])
+        return 0; /* nothing that could: the capabilities must do */
+    path_of(path, l->v2, id, "");
+    scoped_fd fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, errno, "open cgroup %s", path);
+    const struct dev_rule *rules = devices_default(&n);
+    return devices_attach(fd, rules, n, e);
 }
 
 int cg_attach(const struct cg_layout *l, const char *id, pid_t pid,

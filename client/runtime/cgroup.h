@@ -44,6 +44,12 @@ must_check int cg_detect_self(struct cg_layout *out, struct err *e);
 /* Make the groups of a container and set its limits. */
 must_check int cg_create(const struct cg_layout *l, const char *id,
                          const struct rt_limits *limits, struct err *e);
+/*
+ * Let the groups of a container open only harmless devices: by the device
+ * controller of v1 where it is, else by a program on the v2 group.
+ */
+must_check int cg_limit_devices(const struct cg_layout *l, const char *id,
+                                struct err *e);
 /* Move a process into all groups of a container. */
 must_check int cg_attach(const struct cg_layout *l, const char *id, pid_t pid,
                          struct err *e);

@@ -200,6 +200,7 @@ static int launch(struct mon *m, struct istore *s, const char *id,
         cg_detect_self(l, e) != 0 || make_pipes(m, &spec, stdio, e) != 0)
         return -1;
     if (cg_create(l, id, &spec.limits, e) != 0 ||
+        cg_limit_devices(l, id, e) != 0 ||
         rt_clone(&spec, l, stdio, &m->run, e) != 0)
         return -1;
     /* Known to everybody before it may run: rule 3 of container.h. */
