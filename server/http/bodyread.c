@@ -270,7 +270,9 @@ bool body_drain(struct conn *c)
 
     if (s == STEP_WAIT || c->state != CONN_DRAIN)
         return s != STEP_WAIT;
-    if (x->is_body_over) {
+    if (x->received > c->lc->server->limits.drop_bytes)
+        c->close_after = true;
+    if (x->is_body_over || c->close_after) {
         c->x = NULL;
         exchange_detach(x);
         conn_next(c);

@@ -25,6 +25,12 @@ static bool is_host_char(unsigned char c)
            (c >= 'A' && c <= 'Z') || (c != 0 && strchr("-._~", c) != NULL);
 }
 
+bool head_takes_body(const struct head *h)
+{
+    return h->method == HTTP_POST || h->method == HTTP_PUT ||
+           h->method == HTTP_PATCH;
+}
+
 void head_init(struct head *h, const struct http_limits *limits)
 {
     memset(h, 0, offsetof(struct head, headers));
@@ -342,9 +348,6 @@ static enum head_result check_one(struct head *h, const char *buf,
 static enum head_result finish(struct head *h, const char *buf)
 {
     struct slice host = {NULL, 0};
-    bool is_bodyless = h->method != HTTP_POST && h->method != HTTP_PUT &&
-                       h->method != HTTP_PATCH;
-
     for (unsigned i = 0; i < h->header_count; i++)
         if (check_one(h, buf, &h->headers[i], &host) == HEAD_BAD)
             return HEAD_BAD;
@@ -356,7 +359,7 @@ static enum head_result finish(struct head *h, const char *buf)
     if (h->authority.len && host.p &&
         !same_nocase(head_slice(buf, h->authority), host))
         return bad(h, 400, "target and Host differ");
-    if (is_bodyless && h->length > h->limits->drop_bytes)
+    if (!head_takes_body(h) && h->length > h->limits->drop_bytes)
         return bad(h, 413, "method takes no body");
     if (!h->is_chunked && h->length == 0)
         h->expects_continue = false;

@@ -68,6 +68,9 @@ static inline struct slice head_slice(const char *buf, struct head_span s)
     return (struct slice){buf + s.off, s.len};
 }
 
+/* POST, PUT or PATCH: bodies of other methods mean nothing to us. */
+bool head_takes_body(const struct head *h);
+
 /* RFC 9110 tchar. */
 bool head_is_token_char(unsigned char c);
 

@@ -142,9 +142,11 @@ static void decide_close(struct conn *c, struct http_exchange *x)
 {
     const struct http_limits *l = &c->lc->server->limits;
     bool is_unread = x->has_body && !x->is_body_over;
+    /* Who writes chunks on such a method hardly writes many: see drain. */
+    bool is_odd = x->head.is_chunked && !head_takes_body(&x->head);
 
-    if (is_unread &&
-        (x->head.expects_continue || body_left(&x->body) > l->drop_bytes))
+    if (is_unread && (x->head.expects_continue ||
+                      (!is_odd && body_left(&x->body) > l->drop_bytes)))
         c->close_after = true;
     if (!x->head.keep_alive || c->requests >= l->requests || x->must_close ||
         conn_is_draining(c))
