@@ -49,7 +49,8 @@ static bool send_continue(struct conn *c, struct http_exchange *x)
 
 /*
  * Receive and decode into dst; *len grows by the payload.
- * STEP_AGAIN also when the connection failed: its state has changed then.
+ * STEP_AGAIN also when the connection failed: its state has changed then, and
+ * x may be gone.
  */
 static enum step fill(struct conn *c, struct http_exchange *x, char *dst,
                       size_t room, size_t *len)
@@ -114,7 +115,8 @@ static enum step whole_step(struct conn *c, struct http_exchange *x)
     }
     s = fill(c, x, x->whole + x->whole_len, x->whole_cap - x->whole_len - 1,
              &x->whole_len);
-    x->is_too_large = x->whole_len > x->whole_max;
+    if (c->x == x) /* else the client left, and x may be gone */
+        x->is_too_large = x->whole_len > x->whole_max;
     return s;
 }
 

@@ -156,6 +156,36 @@ static void test_leaving_while_it_works(void **state)
     stop(&f);
 }
 
+/* In the middle of a body that is read whole, by every way of leaving. */
+static void test_leaving_in_a_body(void **state)
+{
+    static const char *const texts[] = {
+        "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc",
+        "PUT /echo HTTP/1.1\r\n" HOST
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nab",
+    };
+    struct linger now = {.l_onoff = 1};
+    struct fix f;
+    unsigned n = 0;
+
+    (void)state;
+    start(&f, NULL);
+    for (int reset = 0; reset < 2; reset++) {
+        for (size_t i = 0; i < array_len(texts); i++) {
+            int fd = dial(&f);
+
+            say(fd, texts[i]);
+            if (reset)
+                setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+            close(fd);
+            wait_done(&f, ++n);
+            assert_int_equal(f.toy.last_status, 499);
+            assert_int_equal(f.toy.aborts, n);
+        }
+    }
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_old_protocol),
         cmocka_unit_test(test_lingering),
         cmocka_unit_test(test_leaving_while_it_works),
+        cmocka_unit_test(test_leaving_in_a_body),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
