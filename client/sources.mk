@@ -75,6 +75,9 @@ UNIT_TESTS += \
 
 UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_confine.c \
+	test_decode.c \
+	test_image.c \
+	test_layer.c \
 	test_reference.c \
 	test_store.c \
 	test_store_stress.c \
@@ -87,3 +90,5 @@ $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
 	istore_ref_write layer_add)
 # What the unpacking process may do is tried in its place.
 $(OUT)/tests/unit/client/image/test_confine: WRAP := -Wl,--wrap=unpack_tar
+$(addprefix $(OUT)/tests/unit/client/image/,test_image test_layer test_unpack): \
+	WRAP := $(addprefix -Wl$(comma)--wrap=,fdatasync fsync syncfs)

@@ -180,9 +180,9 @@ static int account(struct decode *d, const void *data, size_t n, struct err *e)
 {
     hash_update(d->plain, data, n);
     d->plain_bytes += n;
-    if (d->plain_bytes > DECODE_MAX_BYTES)
+    if (d->plain_bytes > d->max_bytes)
         return err_set(e, ERR_TOO_LARGE, "the archive is over %llu bytes",
-                       (unsigned long long)DECODE_MAX_BYTES);
+                       (unsigned long long)d->max_bytes);
     if (d->plain_bytes > DECODE_FREE_BYTES &&
         d->plain_bytes / DECODE_MAX_RATIO > d->raw_bytes)
         return err_set(

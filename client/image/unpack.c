@@ -29,6 +29,7 @@
 /* Small files take space as well. */
 #define ENTRIES_STEP   1000
 #define ENTRY_OVERHEAD 1536
+#define END_OVERHEAD   (64U << 10)
 
 struct late_times { /* of folders: set when nothing more is written there */
     char *path;
@@ -726,9 +727,10 @@ static int unpack_all(struct unpack *u, struct err *e)
 {
     if (find_root_len(u, e) != 0 || space_check(u->root, 0, e) != 0)
         return -1;
-    /* Headers and padding come on top of the files. */
-    decode_limit(u->decode,
-                 u->limits.bytes + u->limits.entries * ENTRY_OVERHEAD);
+    /* Headers and padding come on top of the files, and the last record. */
+    decode_limit(u->decode, u->limits.bytes +
+                                u->limits.entries * ENTRY_OVERHEAD +
+                                END_OVERHEAD);
     struct archive *a = archive_read_new();
     int rc = a == NULL ? err_set(e, ERR_NO_MEMORY, "unpack: out of memory")
                        : read_all(u, a, e);

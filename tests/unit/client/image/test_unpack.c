@@ -17,9 +17,15 @@
 #include "client/image/decode.h"
 #include "client/image/unpack.h"
 #include "tests/unit/client/image/kit.h"
+#include "tests/unit/client/image/nosync.h"
 #include "tests/unit/client/image/tar.h"
 
 #define ENTRIES_MAX 12
+#ifdef BERTH_SANITIZED
+#define ROUNDS 300
+#else
+#define ROUNDS 1500
+#endif
 #define NEXT        \
     {               \
         .type = '!' \
@@ -724,10 +730,322 @@ static void test_rows(void **state)
         run_row(*state, &rows[i]);
 }
 
+/* ---- times, xattrs -------------------------------------------------------*/
+
+static struct stat stat_of(const struct place *p, const char *name)
+{
+    struct stat st;
+    char rel[64];
+    (void)snprintf(rel, sizeof(rel), "fs/%s", name);
+    assert_int_equal(
+        fstatat(istore_dirfd(p->kit.store), rel, &st, AT_SYMLINK_NOFOLLOW), 0);
+    return st;
+}
+
+static void must_unpack(struct place *p, struct tar *t)
+{
+    struct unpack_result r;
+    struct err e;
+    tar_end(t);
+    if (unpack(p, "fs", t->p, t->n, NULL, &r, &e) != ERR_NONE)
+        fail_msg("%s", e.msg);
+    tar_free(t);
+}
+
+static void test_times(void **state)
+{
+    struct place *p = *state;
+    static const struct tar_entry entries[] = {
+        {.name = "./", .type = '5', .mtime = 900000000},
+        {.name = "d", .type = '5', .mtime = 1000000000},
+        {.name = "d/x", .mtime = 1100000000, .data = "1"},
+        {.name = "s", .type = '2', .link = "d", .mtime = 1200000000},
+        {.name = "d/old", .pax = "mtime=-5"},
+        {.name = "d/fine",
+         .pax = "mtime=1300000000.123456789",
+         .pax2 = "atime=1400000000.5"},
+        {.name = "d/far", .pax = "mtime=9223372036854775807"},
+    };
+    struct tar t = {.p = NULL};
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < array_len(entries); i++)
+        tar_add(&t, &entries[i]);
+    must_unpack(p, &t);
+    /* Folders keep theirs although files were put into them later. */
+    assert_int_equal(stat_of(p, ".").st_mtime, 900000000);
+    assert_int_equal(stat_of(p, "d").st_mtime, 1000000000);
+    assert_int_equal(stat_of(p, "d/x").st_mtime, 1100000000);
+    assert_int_equal(stat_of(p, "s").st_mtime, 1200000000);
+    assert_int_equal(stat_of(p, "d/old").st_mtime, -5);
+    assert_int_equal(stat_of(p, "d/fine").st_mtime, 1300000000);
+    assert_int_equal(stat_of(p, "d/fine").st_mtim.tv_nsec, 123456789);
+    assert_int_equal(stat_of(p, "d/fine").st_atime, 1400000000);
+    /* What the file system cannot keep is the nearest that it can. */
+    assert_true(stat_of(p, "d/far").st_mtime > 1400000000);
+    check_victim(p, "times");
+}
+
+/* Capabilities of a file: binary, and after chown, which clears them. */
+static void test_file_capabilities(void **state)
+{
+    struct place *p = *state;
+    /* Version 2, effective, CAP_NET_RAW. */
+    static const unsigned char caps[20] = {1, 0, 0, 2, 0, 0x20};
+    static const char key[] = "SCHILY.xattr.security.capability=";
+    char record[64];
+    unsigned char got[64];
+    struct tar t = {.p = NULL}, inner = {.p = NULL};
+    const struct tar_entry head = {.name = "PaxHeaders/x", .type = 'x'};
+    const struct tar_entry file = {
+        .name = "ping", .uid = 0, .gid = 5, .mode = 0755, .data = "1"};
+    if (geteuid() != 0)
+        skip();
+    memcpy(record, key, sizeof(key) - 1);
+    memcpy(record + sizeof(key) - 1, caps, sizeof(caps));
+    tar_record(&inner, record, sizeof(key) - 1 + sizeof(caps));
+    tar_header(&t, &head, inner.n);
+    tar_bytes(&t, inner.p, inner.n);
+    tar_pad(&t);
+    tar_free(&inner);
+    tar_add(&t, &file);
+    must_unpack(p, &t);
+    scoped_fd fd =
+        openat(istore_dirfd(p->kit.store), "fs/ping", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fgetxattr(fd, "security.capability", got, sizeof(got)),
+                     sizeof(caps));
+    assert_memory_equal(got, caps, sizeof(caps));
+}
+
+static void test_xattrs_are_bounded(void **state)
+{
+    struct place *p = *state;
+    static char record[70000];
+    struct unpack_result r;
+    struct err e;
+    if (geteuid() != 0)
+        skip();
+    memset(record, 'a', sizeof(record) - 1);
+    memcpy(record, "SCHILY.xattr.user.a=", 20);
+    struct tar_entry file = {.name = "x", .pax = record};
+    struct tar t = {.p = NULL};
+    tar_add(&t, &file);
+    tar_end(&t);
+    assert_int_equal(unpack(p, "fs", t.p, t.n, NULL, &r, &e), ERR_TOO_LARGE);
+    tar_free(&t);
+}
+
+/* ---- limits --------------------------------------------------------------*/
+
+/* What the entries give under limits. */
+static enum err_code within(struct place *p, const struct tar_entry *entries,
+                            size_t n, uint64_t bytes, uint64_t count)
+{
+    struct unpack_limits limits = {bytes, count};
+    struct unpack_result r;
+    struct tar t = {.p = NULL};
+    struct err e;
+    for (size_t i = 0; i < n; i++)
+        tar_add(&t, &entries[i]);
+    tar_end(&t);
+    enum err_code code = unpack(p, "fs", t.p, t.n, &limits, &r, &e);
+    tar_free(&t);
+    return code;
+}
+
+static void test_limits(void **state)
+{
+    struct place *p = *state;
+    static const struct tar_entry files[] = {F("a", "12345"), F("b", "12345"),
+                                             D("c")};
+    static const struct tar_entry deep[] = {F("a/b/c/d/x", "")};
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(within(p, files, 3, 10, 3), ERR_NONE);
+    assert_int_equal(within(p, files, 3, 9, 3), ERR_TOO_LARGE);
+    assert_int_equal(within(p, files, 3, 10, 2), ERR_TOO_LARGE);
+    /* Folders that no entry speaks of count as well. */
+    assert_int_equal(within(p, deep, 1, 10, 5), ERR_NONE);
+    assert_int_equal(within(p, deep, 1, 10, 4), ERR_TOO_LARGE);
+}
+
+/* The whole stream is bounded too, not only what becomes files. */
+static void test_an_endless_stream(void **state)
+{
+    struct place *p = *state;
+    static char zero[1 << 20];
+    struct unpack_limits limits = {1000, 100};
+    struct unpack_result r;
+    struct tar t = {.p = NULL};
+    struct err e;
+    if (geteuid() != 0)
+        skip();
+    tar_end(&t);
+    tar_bytes(&t, zero, sizeof(zero)); /* after the end of the archive */
+    assert_int_equal(unpack(p, "fs", t.p, t.n, &limits, &r, &e), ERR_TOO_LARGE);
+    assert_int_equal(unpack(p, "fs", t.p, t.n, NULL, &r, &e), ERR_NONE);
+    tar_free(&t);
+}
+
+static void test_depth(void **state)
+{
+    struct place *p = *state;
+    if (geteuid() != 0)
+        skip();
+    for (int depth = 127; depth <= 129; depth++) {
+        char record[600] = "path=";
+        for (int i = 0; i < depth; i++)
+            strcat(record, i + 1 < depth ? "d/" : "f");
+        const struct tar_entry e = {.name = "x", .pax = record};
+        assert_int_equal(within(p, &e, 1, 10, 1000),
+                         depth <= UNPACK_MAX_DEPTH ? ERR_NONE : ERR_INVALID);
+    }
+}
+
+/* A GNU sparse file of version 1.0: its map stands before its data. */
+static enum err_code sparse(struct place *p, const char *size,
+                            uint64_t max_bytes)
+{
+    char record[64], map[513] = "", data[1025];
+    struct unpack_limits limits = {max_bytes, 10};
+    struct tar t = {.p = NULL}, inner = {.p = NULL};
+    const struct tar_entry head = {.name = "PaxHeaders/x", .type = 'x'};
+    const struct tar_entry file = {.name = "GNUSparseFile.0/x"};
+    struct unpack_result r;
+    struct err e;
+    const char *const records[] = {"GNU.sparse.major=1", "GNU.sparse.minor=0",
+                                   "GNU.sparse.name=x"};
+    for (size_t i = 0; i < array_len(records); i++)
+        tar_record(&inner, records[i], strlen(records[i]));
+    (void)snprintf(record, sizeof(record), "GNU.sparse.realsize=%s", size);
+    tar_record(&inner, record, strlen(record));
+    tar_header(&t, &head, inner.n);
+    tar_bytes(&t, inner.p, inner.n);
+    tar_pad(&t);
+    tar_free(&inner);
+    memset(map, '\0', sizeof(map));
+    (void)snprintf(map, sizeof(map), "1\n1000000\n512\n");
+    memcpy(data, map, 512);
+    memset(data + 512, 'x', 512);
+    tar_header(&t, &file, 1024);
+    tar_bytes(&t, data, 1024);
+    tar_end(&t);
+    enum err_code code = unpack(p, "fs", t.p, t.n, &limits, &r, &e);
+    tar_free(&t);
+    return code;
+}
+
+static void test_sparse_files(void **state)
+{
+    struct place *p = *state;
+    if (geteuid() != 0)
+        skip();
+    /* It counts with its whole size and takes only what it has. */
+    assert_int_equal(sparse(p, "1073741824", 2ULL << 30), ERR_NONE);
+    struct stat st = stat_of(p, "x");
+    assert_int_equal(st.st_size, 1073741824);
+    assert_true(st.st_blocks * 512 < 100000);
+    assert_int_equal(sparse(p, "1073741824", 1ULL << 29), ERR_TOO_LARGE);
+    assert_int_equal(sparse(p, "1099511627776", UNPACK_IMAGE_BYTES),
+                     ERR_TOO_LARGE);
+}
+
+/* ---- damage --------------------------------------------------------------*/
+
+static void build_sample(struct tar *t)
+{
+    static const struct tar_entry entries[] = {
+        D("./"),
+        D("d"),
+        F("d/a", "some text"),
+        S("s", "d/a"),
+        H("h", "d/a"),
+        {.name = "x", .pax = "path=long/name", .pax2 = "uid=7", .data = "1"},
+        {.name = "dev", .type = '3', .major = 1, .minor = 3},
+        {.name = "y", .pax = "SCHILY.xattr.user.a=b", .data = "22"}};
+    for (size_t i = 0; i < array_len(entries); i++)
+        tar_add(t, &entries[i]);
+    tar_end(t);
+}
+
+/* An archive that ends early is an error, wherever; without the two blocks at
+ * its end it is whole, as for tar. */
+static void test_cut_archives(void **state)
+{
+    struct place *p = *state;
+    struct unpack_result r;
+    struct err e;
+    struct tar t = {.p = NULL};
+    if (geteuid() != 0)
+        skip();
+    build_sample(&t);
+    size_t whole = t.n - 1024;
+    for (size_t n = 100; n < whole; n += 100) {
+        enum err_code code = unpack(p, "fs", t.p, n, NULL, &r, &e);
+        if (n % 512 != 0)
+            assert_int_equal(code, ERR_INVALID);
+    }
+    assert_int_equal(unpack(p, "fs", t.p, whole, NULL, &r, &e), ERR_NONE);
+    assert_int_equal(r.entries, 9); /* with the folder "long" */
+    check_victim(p, "cut archives");
+    tar_free(&t);
+}
+
+/* Bytes changed at random, with the header's sum mended so that the change is
+ * looked at: nothing outside is touched, nothing crashes. */
+static void test_changed_archives(void **state)
+{
+    struct place *p = *state;
+    struct unpack_result r;
+    struct err e;
+    struct tar t = {.p = NULL};
+    uint64_t x = 88172645463325252U;
+    int rounds = getenv("BERTH_LONG") != NULL ? 100000 : ROUNDS;
+    int good = 0;
+    if (geteuid() != 0)
+        skip();
+    build_sample(&t);
+    unsigned char *copy = malloc(t.n);
+    for (int i = 0; i < rounds; i++) {
+        memcpy(copy, t.p, t.n);
+        for (int k = 0; k < 3; k++) {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            size_t at = (size_t)((x >> 20) % t.n);
+            copy[at] = (unsigned char)(x >> 12);
+            if ((x >> 8) % 3 == 0) /* what means something in a name */
+                copy[at] = (unsigned char)"./-0"[x >> 10 & 3];
+            unsigned sum = 0;
+            unsigned char *h = copy + at / 512 * 512;
+            for (size_t j = 0; j < 512; j++)
+                sum += j >= 148 && j < 156 ? ' ' : h[j];
+            if (memcmp(h + 257, "ustar", 5) == 0)
+                (void)snprintf((char *)h + 148, 8, "%06o", sum);
+        }
+        good += unpack(p, "fs", copy, t.n, NULL, &r, &e) == ERR_NONE;
+    }
+    check_victim(p, "changed archives");
+    assert_true(good > rounds / 20 && good < rounds);
+    free(copy);
+    tar_free(&t);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_rows, setup, teardown),
+        T(test_rows),
+        T(test_times),
+        T(test_file_capabilities),
+        T(test_xattrs_are_bounded),
+        T(test_limits),
+        T(test_an_endless_stream),
+        T(test_depth),
+        T(test_sparse_files),
+        T(test_cut_archives),
+        T(test_changed_archives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
