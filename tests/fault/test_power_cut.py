@@ -28,7 +28,7 @@ class Disk:
     def __init__(self, folder, kind):
         self.image, self.mount = folder / "disk", folder / "mnt"
         with open(self.image, "wb") as f:
-            f.truncate(1 << 30)
+            f.truncate((1 << 30) + ROUNDS * (100 << 20))  # sparse
         self.mount.mkdir()
         subprocess.run([*MAKE[kind], str(self.image)], check=True)
         # One device for all mounts: one that `mount -o loop` makes is cleared
