@@ -5,4 +5,5 @@ AUTH_SRC := \
 	auth/policy.c
 
 UNIT_TESTS += \
+	tests/unit/auth/test_challenge.c \
 	tests/unit/auth/test_pattern.c

@@ -414,13 +414,16 @@ static int get_token(struct remote *rm, const struct challenge *ch,
 
 static int authenticate(struct remote *rm, const char *header, struct err *e)
 {
-    struct challenge ch;
-    if (!challenge_parse(slice_of(header), &ch))
+    struct challenge list[CHALLENGE_MAX];
+    int n = challenge_parse(slice_of(header), list, CHALLENGE_MAX);
+    const struct challenge *ch =
+        n > 0 ? challenge_choose(list, (size_t)n) : NULL;
+    if (ch == NULL)
         return err_set(e, ERR_DENIED,
                        "the registry wants to know who asks, "
                        "in a way that is not understood");
-    if (ch.is_bearer)
-        return get_token(rm, &ch, e);
+    if (ch->scheme == CHALLENGE_BEARER)
+        return get_token(rm, ch, e);
     if (rm->basic[0] == '\0')
         return err_set(e, ERR_DENIED,
                        "the registry wants a user and a password: put them "
