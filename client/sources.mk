@@ -48,6 +48,7 @@ IMAGE_SRC := \
 	client/image/load.c \
 	client/image/load_docker.c \
 	client/image/load_oci.c \
+	client/image/origin.c \
 	client/image/pack.c \
 	client/image/platform.c \
 	client/image/remote.c \
@@ -78,6 +79,7 @@ UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_decode.c \
 	test_image.c \
 	test_layer.c \
+	test_origin.c \
 	test_reference.c \
 	test_store.c \
 	test_store_stress.c \
