@@ -41,6 +41,8 @@ CLIENT_SRC := \
 CLIENT_MAIN := client/main.c
 IMAGE_SRC := \
 	client/image/confine.c \
+	client/image/credential.c \
+	client/image/credhelper.c \
 	client/image/decode.c \
 	client/image/image.c \
 	client/image/layer.c \
@@ -76,6 +78,7 @@ UNIT_TESTS += \
 
 UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_confine.c \
+	test_credential.c \
 	test_decode.c \
 	test_image.c \
 	test_layer.c \
