@@ -70,6 +70,29 @@ int blobw_write(struct blobw *w, const void *data, size_t n, struct err *e)
     return io_write_all(w->fd, data, n, -1, e);
 }
 
+int64_t blobw_size(const struct blobw *w)
+{
+    return w->size;
+}
+
+int blobw_reset(struct blobw *w, struct err *e)
+{
+    struct hash *fresh = hash_new(HASH_SHA256);
+    if (fresh == NULL)
+        return err_set(e, ERR_NO_MEMORY, "blob: out of memory");
+    hash_free(w->hash);
+    w->hash = fresh;
+    w->size = w->checked = 0;
+    if (ftruncate(w->fd, 0) != 0 || lseek(w->fd, 0, SEEK_SET) != 0)
+        return err_sys(e, errno, "rewind a blob");
+    return 0;
+}
+
+int blobw_sync(struct blobw *w, struct err *e)
+{
+    return fdatasync(w->fd) == 0 ? 0 : err_sys(e, errno, "sync a blob");
+}
+
 static int finish(struct blobw *w, const char *want, int64_t size,
                   char hex[ISTORE_HEX], struct err *e)
 {

@@ -30,6 +30,11 @@ must_check int blobw_new(struct istore_scratch *sc, struct blobw **out,
                          struct err *e);
 must_check int blobw_write(struct blobw *w, const void *data, size_t n,
                            struct err *e);
+int64_t blobw_size(const struct blobw *w); /* bytes so far */
+/* Begin anew: what came so far is forgotten. */
+must_check int blobw_reset(struct blobw *w, struct err *e);
+/* fdatasync, for those who want it done on another thread. */
+must_check int blobw_sync(struct blobw *w, struct err *e);
 /*
  * Sync, check against the digest and size that were promised (want NULL, size
  * -1: none), pin and add it.

@@ -180,7 +180,7 @@ int istore_lock_exclusive(struct istore *s, unsigned wait_ms, struct err *e)
     }
 }
 
-int istore_digest_lock(struct istore *s, const char *hex, struct err *e)
+static int digest_open(struct istore *s, const char *hex, struct err *e)
 {
     char path[ISTORE_FILE_MAX];
     if (!istore_is_hex(hex))
@@ -190,14 +190,32 @@ int istore_digest_lock(struct istore *s, const char *hex, struct err *e)
     /* 256 lock files for all digests: they are never removed, since a
      * removal would race with the next opener. */
     (void)snprintf(path, sizeof(path), "busy/%.2s", hex);
-    scoped_fd fd = openat(s->dir, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = openat(s->dir, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return fd >= 0 ? fd : err_sys(e, errno, "open %s/%s", s->path, path);
+}
+
+int istore_digest_lock(struct istore *s, const char *hex, struct err *e)
+{
+    scoped_fd fd = digest_open(s, hex, e);
     if (fd < 0)
-        return err_sys(e, errno, "open %s/%s", s->path, path);
+        return -1;
     while (flock(fd, LOCK_EX) != 0) {
         if (errno != EINTR)
-            return err_sys(e, errno, "lock %s", path);
+            return err_sys(e, errno, "lock busy/%.2s", hex);
     }
     return take_fd(&fd);
+}
+
+int istore_digest_try(struct istore *s, const char *hex, struct err *e)
+{
+    scoped_fd fd = digest_open(s, hex, e);
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return take_fd(&fd);
+    return errno == EWOULDBLOCK || errno == EINTR
+               ? err_set(e, ERR_BUSY, "another command is at %.12s", hex)
+               : err_sys(e, errno, "lock busy/%.2s", hex);
 }
 
 /* ---- scratch and pins ----------------------------------------------------*/

@@ -110,6 +110,9 @@ uint64_t istore_layer_size(struct istore *s, const char *chain);
  * returns a descriptor to close, or -1. */
 must_check int istore_digest_lock(struct istore *s, const char *hex,
                                   struct err *e);
+/* As above, at once; -1 with ERR_BUSY when another holds it. */
+must_check int istore_digest_try(struct istore *s, const char *hex,
+                                 struct err *e);
 
 /* ---- refs ---- */
 /*
