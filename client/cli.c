@@ -295,6 +295,8 @@ static void print_harmless(FILE *f, const char *text)
 
 int cli_fail(int status, const struct err *e)
 {
+    if (e->msg[0] == '\0')
+        return status;
     (void)fprintf(stderr, "berth: ");
     print_harmless(stderr, e->msg);
     (void)putc('\n', stderr);

@@ -83,8 +83,9 @@ void cli_format_size(uint64_t bytes, char out[32]);
 void cli_format_age(int64_t seconds, char out[32]);
 
 /*
- * "berth: <message>" on stderr, control characters escaped; returns status,
- * for `return cli_fail(..)`.
+ * "berth: <message>" on stderr, control characters escaped; nothing when the
+ * message is empty, since somebody told it already.  Returns status, for
+ * `return cli_fail(..)`.
  */
 int cli_fail(int status, const struct err *e);
 

@@ -4,10 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
 #include "base/json.h"
 #include "client/cli.h"
+#include "client/image/cancel.h"
 #include "client/image/cmds.h"
+#include "client/image/fetch.h"
 #include "client/image/image.h"
 #include "client/image/platform.h"
 #include "client/image/remote.h"
@@ -26,132 +27,22 @@ struct pull {
     bool is_quiet, is_terminal;
 };
 
-/* ---- small bodies --------------------------------------------------------*/
-
-struct text {
-    char *p;
-    size_t n, max;
-};
-
-static int on_text(void *arg, const void *data, size_t n, struct err *e)
-{
-    struct text *t = arg;
-    if (n > t->max - t->n)
-        return err_set(e, ERR_TOO_LARGE, "the answer is over %zu bytes",
-                       t->max);
-    char *more = realloc(t->p, t->n + n + 1);
-    if (more == NULL)
-        return err_set(e, ERR_NO_MEMORY, "pull: out of memory");
-    t->p = more;
-    memcpy(t->p + t->n, data, n);
-    t->n += n;
-    t->p[t->n] = '\0';
-    return 0;
-}
-
 /* A manifest by tag or digest, stored as a blob; its text is the caller's. */
 static int get_manifest(struct pull *p, const char *what, char hex[ISTORE_HEX],
-                        struct text *t, struct err *e)
+                        char **text, size_t *len, struct err *e)
 {
     char path[300], want[ISTORE_HEX];
-    struct remote_call c = {.method = "GET",
-                            .path = path,
-                            .accept = ACCEPT,
-                            .body_fd = -1,
-                            .sink = on_text,
-                            .sink_arg = t};
-    t->max = IMAGE_MANIFEST_MAX;
     (void)snprintf(path, sizeof(path), "manifests/%s", what);
-    if (remote_do(p->remote, &c, e) != 0)
+    if (remote_get(p->remote, path, ACCEPT, IMAGE_MANIFEST_MAX, text, len, e) !=
+        0)
         return err_prefix(e, "manifest %.100s", what);
-    if (t->p == NULL)
-        return err_set(e, ERR_PROTOCOL, "the registry sent an empty manifest");
-    if (blob_put(p->sc, t->p, t->n, hex, e) != 0)
+    if (blob_put(p->sc, *text, *len, hex, e) != 0)
         return -1;
     if (image_digest_hex(what, want) && strcmp(want, hex) != 0)
         return err_set(e, ERR_DIGEST,
                        "the registry sent another manifest: sha256:%.12s", hex);
     return 0;
 }
-
-/* ---- blobs ---------------------------------------------------------------*/
-
-struct download {
-    struct blobw *w;
-    const struct pull *p;
-    const char *hex;
-    int64_t got, size;
-    int percent;
-};
-
-static void show(struct download *d)
-{
-    static const char bar[] =
-        "==================================================";
-    char got[32], size[32];
-    int percent = d->size > 0 ? (int)(d->got * 100 / d->size) : 100;
-    if (!d->p->is_terminal || percent == d->percent)
-        return;
-    d->percent = percent;
-    cli_format_size((uint64_t)d->got, got);
-    cli_format_size((uint64_t)d->size, size);
-    (void)fprintf(stderr, "\r%.12s: Downloading [%-50.*s] %s/%s\033[K", d->hex,
-                  percent / 2, bar, got, size);
-}
-
-static int on_blob(void *arg, const void *data, size_t n, struct err *e)
-{
-    struct download *d = arg;
-    if ((int64_t)n > d->size - d->got)
-        return err_set(e, ERR_DIGEST, "more bytes came than were promised");
-    d->got += (int64_t)n;
-    show(d);
-    return blobw_write(d->w, data, n, e);
-}
-
-static void say(const struct pull *p, const char *hex, const char *what)
-{
-    if (!p->is_quiet)
-        (void)fprintf(stderr, "%s%.12s: %s%s\n", p->is_terminal ? "\r" : "",
-                      hex, what, p->is_terminal ? "\033[K" : "");
-}
-
-static int get_blob(struct pull *p, const json_t *desc, struct err *e)
-{
-    struct istore *s = istore_scratch_store(p->sc);
-    char pin[1][ISTORE_HEX], got[ISTORE_HEX], path[128];
-    struct download d = {.p = p, .percent = -1};
-    if (image_descriptor(desc, pin[0], &d.size, e) != 0)
-        return -1;
-    d.hex = pin[0];
-    if (istore_scratch_pin(p->sc, (const char(*)[ISTORE_HEX])pin, 1, e) != 0)
-        return -1;
-    scoped_fd busy = istore_digest_lock(s, d.hex, e);
-    if (busy < 0)
-        return -1;
-    if (istore_has_blob(s, d.hex)) {
-        say(p, d.hex, "Already exists");
-        return 0;
-    }
-    struct remote_call c = {.method = "GET",
-                            .path = path,
-                            .body_fd = -1,
-                            .sink = on_blob,
-                            .sink_arg = &d};
-    (void)snprintf(path, sizeof(path), "blobs/sha256:%s", d.hex);
-    if (blobw_new(p->sc, &d.w, e) != 0)
-        return -1;
-    if (remote_do(p->remote, &c, e) != 0) {
-        blobw_free(d.w);
-        return err_prefix(e, "blob sha256:%.12s", d.hex);
-    }
-    if (blobw_finish(d.w, d.hex, d.size, got, e) != 0)
-        return err_prefix(e, "blob sha256:%.12s", d.hex);
-    say(p, d.hex, "Download complete");
-    return 0;
-}
-
-/* ---- the image -----------------------------------------------------------*/
 
 /* Walk from a tag or digest to an image manifest; *m is the caller's. */
 static int find_manifest(struct pull *p, const char *what, char top[ISTORE_HEX],
@@ -160,10 +51,10 @@ static int find_manifest(struct pull *p, const char *what, char top[ISTORE_HEX],
     char name[256];
     (void)snprintf(name, sizeof(name), "%s", what);
     for (int depth = 0; depth < INDEX_DEPTH; depth++) {
-        struct text t = {.p = NULL};
-        int rc = get_manifest(p, name, hex, &t, e);
-        json_t *o = rc == 0 ? json_load_object(t.p, t.n, e) : NULL;
-        free(t.p);
+        scoped_free char *text = NULL;
+        size_t len;
+        int rc = get_manifest(p, name, hex, &text, &len, e);
+        json_t *o = rc == 0 ? json_load_object(text, len, e) : NULL;
         if (o == NULL)
             return -1;
         if (depth == 0)
@@ -198,16 +89,12 @@ static int pull_image(struct pull *p, const struct reference *r,
     char name[REFERENCE_MAX], hex[ISTORE_HEX];
     json_t *m = NULL;
     const char *what = r->digest[0] != '\0' ? r->digest : r->tag;
-    size_t i;
-    json_t *layer;
     if (find_manifest(p, what, top, hex, &m, e) != 0)
         return -1;
-    int rc = get_blob(p, json_object_get(m, "config"), e);
-    json_array_foreach (json_object_get(m, "layers"), i, layer) {
-        if (rc == 0)
-            rc = get_blob(p, layer, e);
-    }
+    int rc = fetch_blobs(p->remote, p->sc, m, p->is_quiet, e);
     json_decref(m);
+    /* Unpacking is done by a child: signals reach it, and end both. */
+    cancel_release();
     if (rc != 0)
         return -1;
     reference_format(r, name);
@@ -217,8 +104,8 @@ static int pull_image(struct pull *p, const struct reference *r,
     return rc;
 }
 
-static int pull(struct pull *p, const char *text, bool is_insecure,
-                struct err *e)
+static int pull(struct pull *p, const char *text,
+                const struct remote_options *o, struct err *e)
 {
     struct reference r;
     struct istore *s = NULL;
@@ -230,8 +117,9 @@ static int pull(struct pull *p, const char *text, bool is_insecure,
         return err_set(e, ERR_DENIED, "pull needs root: try with sudo");
     reference_format(&r, name);
     int rc = istore_open(NULL, &s, e);
+    cancel_catch();
     if (rc == 0)
-        rc = remote_new(&r, is_insecure, false, &p->remote, e);
+        rc = remote_new(&r, o, &p->remote, e);
     if (rc == 0)
         rc = istore_scratch_new(s, &p->sc, e);
     if (rc == 0)
@@ -255,9 +143,12 @@ static int pull(struct pull *p, const char *text, bool is_insecure,
 int cmd_pull(int argc, char **argv)
 {
     struct pull p = {.is_terminal = isatty(STDERR_FILENO) == 1};
+    struct remote_options o = {.cancel = cancel_flag()};
     bool tls_verify = true;
     const char *platform = NULL;
     const struct cli_flag flags[] = {
+        {"cert-dir", 0, CLI_STR, &o.cert_dir, "DIR",
+         "Certificates, instead of those in /etc/containers/certs.d"},
         {"platform", 0, CLI_STR, &platform, "OS/ARCH[/VARIANT]",
          "Choose in an index (default: this machine's)"},
         {"quiet", 'q', CLI_BOOL, &p.is_quiet, NULL, "Print only the name"},
@@ -279,8 +170,11 @@ int cmd_pull(int argc, char **argv)
         return r == CLI_HELP ? 0 : cli_fail(125, &e);
     if (p.is_quiet)
         p.is_terminal = false;
+    o.is_insecure = !tls_verify;
     if (platform_parse(platform, &p.platform, &e) != 0 ||
-        pull(&p, args[0], !tls_verify, &e) != 0)
+        pull(&p, args[0], &o, &e) != 0) {
+        cancel_die();
         return cli_fail(1, &e);
+    }
     return 0;
 }

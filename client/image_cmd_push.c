@@ -2,143 +2,56 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "client/cli.h"
+#include "client/image/cancel.h"
 #include "client/image/cmds.h"
 #include "client/image/image.h"
 #include "client/image/remote.h"
+#include "client/image/upload.h"
 
 struct push {
     struct remote *remote;
     struct istore *store;
-    bool is_quiet, is_terminal;
+    bool is_quiet;
 };
 
-struct upload {
-    const struct push *p;
-    const char *hex;
-    uint64_t size;
-    int percent;
-};
-
-static void on_sent(void *arg, uint64_t sent)
-{
-    static const char bar[] =
-        "==================================================";
-    struct upload *u = arg;
-    char got[32], size[32];
-    int percent = u->size > 0 ? (int)(sent * 100 / u->size) : 100;
-    if (!u->p->is_terminal || percent == u->percent)
-        return;
-    u->percent = percent;
-    cli_format_size(sent, got);
-    cli_format_size(u->size, size);
-    (void)fprintf(stderr, "\r%.12s: Pushing [%-50.*s] %s/%s\033[K", u->hex,
-                  percent / 2, bar, got, size);
-}
-
-static void say(const struct push *p, const char *hex, const char *what)
-{
-    if (!p->is_quiet)
-        (void)fprintf(stderr, "%s%.12s: %s%s\n", p->is_terminal ? "\r" : "",
-                      hex, what, p->is_terminal ? "\033[K" : "");
-}
-
-/* POST, PATCH with the bytes, PUT with the digest. */
-static int upload(struct push *p, const char *hex, int fd, uint64_t size,
-                  struct err *e)
-{
-    struct upload u = {.p = p, .hex = hex, .size = size, .percent = -1};
-    char end[sizeof(((struct remote_call *)0)->location) + 96];
-    struct remote_call post = {
-        .method = "POST", .path = "blobs/uploads/", .body_fd = -1};
-    if (remote_do(p->remote, &post, e) != 0)
-        return -1;
-    struct remote_call patch = {.method = "PATCH",
-                                .path = post.location,
-                                .type = "application/octet-stream",
-                                .body_fd = fd,
-                                .body_len = size,
-                                .on_sent = on_sent,
-                                .progress_arg = &u};
-    if (post.location[0] == '\0')
-        return err_set(e, ERR_PROTOCOL, "the registry gave no upload address");
-    if (remote_do(p->remote, &patch, e) != 0)
-        return -1;
-    const char *where =
-        patch.location[0] != '\0' ? patch.location : post.location;
-    (void)snprintf(end, sizeof(end), "%s%cdigest=sha256%%3A%s", where,
-                   strchr(where, '?') != NULL ? '&' : '?', hex);
-    struct remote_call put = {.method = "PUT", .path = end, .body_fd = -1};
-    return remote_do(p->remote, &put, e);
-}
-
-static int push_blob(struct push *p, const json_t *desc, struct err *e)
-{
-    char hex[ISTORE_HEX], path[128];
-    int64_t size;
-    struct err mine;
-    if (image_descriptor(desc, hex, &size, e) != 0)
-        return -1;
-    (void)snprintf(path, sizeof(path), "blobs/sha256:%s", hex);
-    struct remote_call head = {.method = "HEAD", .path = path, .body_fd = -1};
-    if (remote_do(p->remote, &head, &mine) == 0) {
-        say(p, hex, "Layer already exists");
-        return 0;
-    }
-    if (mine.code != ERR_NOT_FOUND) {
-        *e = mine;
-        return err_prefix(e, "blob sha256:%.12s", hex);
-    }
-    scoped_fd fd = istore_blob_open(p->store, hex, e);
-    if (fd < 0)
-        return -1;
-    if (upload(p, hex, fd, (uint64_t)size, e) != 0)
-        return err_prefix(e, "blob sha256:%.12s", hex);
-    say(p, hex, "Pushed");
-    return 0;
-}
-
-static int push_manifest(struct push *p, const json_t *m, const char *text,
-                         size_t len, const struct reference *r, struct err *e)
+static int push_manifest(struct push *p, const char *hex, const json_t *m,
+                         const char *text, size_t len,
+                         const struct reference *r, struct err *e)
 {
     char path[256];
     const char *type = json_member_string(m, "mediaType");
     (void)snprintf(path, sizeof(path), "manifests/%s", r->tag);
-    struct remote_call c = {.method = "PUT",
-                            .path = path,
-                            .type = type != NULL ? type : IMAGE_TYPE_MANIFEST,
-                            .body = text,
-                            .body_fd = -1,
-                            .body_len = len};
-    if (remote_do(p->remote, &c, e) != 0)
+    struct transfer t = {.method = "PUT",
+                         .path = path,
+                         .type = type != NULL ? type : IMAGE_TYPE_MANIFEST,
+                         .body = text,
+                         .body_fd = -1,
+                         .body_len = len};
+    if (remote_do_again(p->remote, &t, e) != 0)
         return err_prefix(e, "manifest");
+    if (t.digest[0] != '\0' && (strncmp(t.digest, "sha256:", 7) != 0 ||
+                                strcmp(t.digest + 7, hex) != 0))
+        return err_set(e, ERR_DIGEST,
+                       "the registry took the manifest for another one");
     return 0;
 }
 
 static int push_image(struct push *p, const struct istore_image *img,
-                      const struct reference *r, struct err *e)
+                      const struct reference *r, size_t *len, struct err *e)
 {
     scoped_free char *text = NULL;
-    size_t len, i;
-    json_t *layer;
     if (istore_blob_read(p->store, img->manifest, IMAGE_MANIFEST_MAX, &text,
-                         &len, e) != 0)
+                         len, e) != 0)
         return -1;
-    json_t *m = json_load_object(text, len, e);
+    json_t *m = json_load_object(text, *len, e);
     if (m == NULL)
         return -1;
-    int rc = 0;
-    json_array_foreach (json_object_get(m, "layers"), i, layer) {
-        if (rc == 0)
-            rc = push_blob(p, layer, e);
-    }
+    int rc = upload_blobs(p->remote, p->store, r, m, p->is_quiet, e);
     if (rc == 0)
-        rc = push_blob(p, json_object_get(m, "config"), e);
-    if (rc == 0)
-        rc = push_manifest(p, m, text, len, r, e);
+        rc = push_manifest(p, img->manifest, m, text, *len, r, e);
     json_decref(m);
     return rc;
 }
@@ -156,9 +69,10 @@ static int note_source(struct push *p, struct istore_image *img,
 }
 
 static int push(struct push *p, const char *text, const char *to,
-                bool is_insecure, struct err *e)
+                const struct remote_options *o, struct err *e)
 {
     struct reference r;
+    size_t len = 0;
     struct istore_image img = {.name = ""};
     if (reference_parse(to, &r, e) != 0)
         return -1;
@@ -168,13 +82,15 @@ static int push(struct push *p, const char *text, const char *to,
         return -1;
     int rc = istore_resolve(p->store, text, &img, e);
     if (rc == 0)
-        rc = remote_new(&r, is_insecure, true, &p->remote, e);
+        rc = remote_new(&r, o, &p->remote, e);
     if (rc == 0)
-        rc = push_image(p, &img, &r, e);
+        rc = push_image(p, &img, &r, &len, e);
     if (rc == 0)
         rc = note_source(p, &img, &r, e);
-    if (rc == 0)
-        printf("%s: digest: sha256:%s\n", r.tag, img.manifest);
+    if (rc == 0 && p->is_quiet)
+        printf("sha256:%s\n", img.manifest);
+    else if (rc == 0)
+        printf("%s: digest: sha256:%s size: %zu\n", r.tag, img.manifest, len);
     istore_image_free(&img);
     remote_free(p->remote);
     istore_close(p->store);
@@ -183,9 +99,12 @@ static int push(struct push *p, const char *text, const char *to,
 
 int cmd_push(int argc, char **argv)
 {
-    struct push p = {.is_terminal = isatty(STDERR_FILENO) == 1};
+    struct push p = {.is_quiet = false};
+    struct remote_options o = {.is_push = true, .cancel = cancel_flag()};
     bool tls_verify = true;
     const struct cli_flag flags[] = {
+        {"cert-dir", 0, CLI_STR, &o.cert_dir, "DIR",
+         "Certificates, instead of those in /etc/containers/certs.d"},
         {"quiet", 'q', CLI_BOOL, &p.is_quiet, NULL, "Print only the digest"},
         {"tls-verify", 0, CLI_BOOL, &tls_verify, NULL,
          "Check certificates; =false also allows plain HTTP (default true)"},
@@ -204,9 +123,11 @@ int cmd_push(int argc, char **argv)
     enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
     if (r != CLI_OK)
         return r == CLI_HELP ? 0 : cli_fail(125, &e);
-    if (p.is_quiet)
-        p.is_terminal = false;
-    if (push(&p, args[0], n > 1 ? args[1] : args[0], !tls_verify, &e) != 0)
+    o.is_insecure = !tls_verify;
+    cancel_catch();
+    if (push(&p, args[0], n > 1 ? args[1] : args[0], &o, &e) != 0) {
+        cancel_die();
         return cli_fail(1, &e);
+    }
     return 0;
 }

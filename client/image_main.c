@@ -14,8 +14,9 @@ static const struct {
     int (*run)(int argc, char **argv);
 } verbs[] = {
     {"images", cmd_images}, {"import", cmd_import}, {"load", cmd_load},
-    {"pull", cmd_pull},     {"push", cmd_push},     {"rmi", cmd_rmi},
-    {"save", cmd_save},     {"tag", cmd_tag},
+    {"login", cmd_login},   {"logout", cmd_logout}, {"pull", cmd_pull},
+    {"push", cmd_push},     {"rmi", cmd_rmi},       {"save", cmd_save},
+    {"tag", cmd_tag},
 };
 
 int main(int argc, char **argv)

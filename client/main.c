@@ -30,6 +30,8 @@ static const struct verb verbs[] = {
     {"inspect", cmd_inspect, "Show all about containers or images"},
     {"pull", NULL, "Download an image from a registry"},
     {"push", NULL, "Upload an image to a registry"},
+    {"login", NULL, "Keep a password for a registry"},
+    {"logout", NULL, "Forget the password for a registry"},
     {"images", NULL, "List images"},
     {"rmi", NULL, "Remove images"},
     {"tag", NULL, "Give an image another name"},

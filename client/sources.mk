@@ -40,11 +40,15 @@ CLIENT_SRC := \
 	client/image/store_sweep.c
 CLIENT_MAIN := client/main.c
 IMAGE_SRC := \
+	client/image/cancel.c \
+	client/image/certs.c \
 	client/image/confine.c \
 	client/image/credential.c \
 	client/image/credhelper.c \
 	client/image/decode.c \
+	client/image/fetch.c \
 	client/image/image.c \
+	client/image/jobs.c \
 	client/image/layer.c \
 	client/image/layout.c \
 	client/image/load.c \
@@ -53,13 +57,18 @@ IMAGE_SRC := \
 	client/image/origin.c \
 	client/image/pack.c \
 	client/image/platform.c \
+	client/image/progress.c \
 	client/image/remote.c \
+	client/image/remote_auth.c \
 	client/image/space.c \
 	client/image/spool.c \
+	client/image/transfer.c \
 	client/image/unpack.c \
+	client/image/upload.c \
 	client/image_cmd_import.c \
 	client/image_cmd_list.c \
 	client/image_cmd_load.c \
+	client/image_cmd_login.c \
 	client/image_cmd_pull.c \
 	client/image_cmd_push.c \
 	client/image_cmd_save.c
