@@ -383,6 +383,76 @@ void cli_table_print(const struct cli_table *t, bool as_json)
     }
 }
 
+/* The cell that "{{.Key}}" at *p names; moves on behind it. */
+static const char *template_cell(const struct cli_table *t, size_t row,
+                                 const char **p)
+{
+    const char *key = *p + 2 + strspn(*p + 2, " ");
+    size_t n = strcspn(key, " }");
+    const char *stop = key + n + strspn(key + n, " ");
+    if (*key != '.' || n < 2 || strncmp(stop, "}}", 2) != 0)
+        return NULL;
+    for (size_t i = 0; i < t->n_cols; i++) {
+        if (strlen(t->cols[i].key) == n - 1 &&
+            memcmp(t->cols[i].key, key + 1, n - 1) == 0) {
+            *p = stop + 2;
+            const char *title = t->cols[i].title;
+            return row > 0         ? cell(t, row, i)
+                   : title != NULL ? title
+                                   : t->cols[i].key;
+        }
+    }
+    return NULL;
+}
+
+/* One row by a template; only checked when `out` is NULL. */
+static int template_row(const struct cli_table *t, size_t row,
+                        const char *format, FILE *out, struct err *e)
+{
+    for (const char *p = format; *p != '\0';) {
+        char c = *p;
+        if (strncmp(p, "{{", 2) == 0) {
+            const char *text = template_cell(t, row, &p);
+            if (text == NULL)
+                return err_set(e, ERR_UNSUPPORTED,
+                               "--format knows \"table\", \"json\" and fields "
+                               "such as {{.%s}}, not \"%.60s\"",
+                               t->cols[0].key, p);
+            if (out != NULL)
+                (void)fputs(text, out);
+            continue;
+        }
+        if (c == '\\' && (p[1] == 't' || p[1] == 'n'))
+            c = *++p == 't' ? '\t' : '\n';
+        p++;
+        if (out != NULL)
+            (void)fputc(c, out);
+    }
+    if (out != NULL)
+        (void)fputc('\n', out);
+    return 0;
+}
+
+int cli_table_print_as(const struct cli_table *t, const char *format,
+                       struct err *e)
+{
+    bool as_json, has_titles = format && strncmp(format, "table ", 6) == 0;
+    struct err plain;
+    if (cli_format_json(format, &as_json, &plain) == 0) {
+        cli_table_print(t, as_json);
+        return 0;
+    }
+    format += has_titles ? 6 : 0;
+    /* Before anything is printed; titles stand for a row. */
+    if (template_row(t, 0, format, NULL, e) != 0)
+        return -1;
+    for (size_t r = has_titles ? 0 : 1; r <= t->n_rows; r++) {
+        if (template_row(t, r, format, stdout, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 void cli_table_free(struct cli_table *t)
 {
     if (t == NULL)

@@ -105,6 +105,14 @@ struct cli_table *cli_table_new(const struct cli_column *cols, size_t n_cols);
 must_check int cli_table_row(struct cli_table *t, const char *const *cells,
                              struct err *e);
 void cli_table_print(const struct cli_table *t, bool as_json);
+/*
+ * As --format says: NULL, "table", "json", or a text in which "{{.Key}}" is a
+ * cell ("table " before it adds the titles) and "\\t", "\\n" are what they
+ * are in C.
+ * Errors: ERR_UNSUPPORTED for any other template.
+ */
+must_check int cli_table_print_as(const struct cli_table *t, const char *format,
+                                  struct err *e);
 void cli_table_free(struct cli_table *t); /* NULL is fine */
 
 /*

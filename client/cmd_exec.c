@@ -1,15 +1,15 @@
 /* berth exec: another process beside the first one of a container. */
 #include "client/cmd.h"
 
-#include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "client/cli.h"
 #include "client/image/store.h"
+#include "client/run_record.h"
 #include "client/runtime/attach.h"
 #include "client/runtime/cgroup.h"
 #include "client/runtime/container.h"
@@ -18,70 +18,74 @@
 static struct {
     bool interactive, tty, detach;
     const char *user, *cwd;
-    struct cli_list env;
+    struct cli_list env, env_file;
 } x;
 
-/* The container's variables, then those of -e. */
-static char *const *exec_env(char *const *base)
+/* The container's variables, then those of the flags. */
+static char *const *exec_env(json_t *env, struct err *e)
 {
-    size_t n = 0, k = 0;
-    while (base[n] != NULL)
-        n++;
-    const char **all = calloc(n + x.env.n + 2, sizeof(*all));
+    /* The container's own TERM, if it says one, is the better one. */
+    if (x.tty && !run_env_has(env, "TERM") &&
+        run_env_set(env, "TERM=xterm", false, e) != 0)
+        return NULL;
+    if (run_env_flags(env, &x.env_file, &x.env, e) != 0)
+        return NULL;
+    size_t n = json_array_size(env);
+    const char **all = calloc(n + 1, sizeof(*all));
     if (all == NULL)
-        return base;
-    for (size_t i = 0; i < x.env.n; i++) {
-        if (strchr(x.env.v[i], '=') != NULL)
-            all[k++] = x.env.v[i];
-    }
-    for (size_t i = 0; i < n; i++) {
-        bool is_replaced = false;
-        for (size_t j = 0; j < x.env.n; j++) {
-            size_t len = strcspn(x.env.v[j], "=") + 1;
-            if (strncmp(base[i], x.env.v[j], len) == 0)
-                is_replaced = true;
-        }
-        if (!is_replaced)
-            all[k++] = base[i];
-    }
+        (void)err_set(e, ERR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; all != NULL && i < n; i++)
+        all[i] = json_string_value(json_array_get(env, i));
     return (char *const *)(uintptr_t)all;
 }
 
-/* Pipes instead of our own streams: theirs[3] for it, ours[3] to join. */
-static int make_pipes(int theirs[3], int ours[3], struct err *e)
-{
-    for (int i = 0; i < 3; i++) {
-        int p[2];
-        theirs[i] = ours[i] = -1;
-        if (i == 0 && !x.interactive)
-            continue;
-        if (pipe2(p, O_CLOEXEC) != 0)
-            return err_sys(e, errno, "make a pipe");
-        theirs[i] = i == 0 ? p[0] : p[1];
-        ours[i] = i == 0 ? p[1] : p[0];
-        (void)fcntl(ours[i], F_SETFL, O_NONBLOCK);
-    }
-    return 0;
-}
-
-static int exec_run(const struct rt_spec *spec, int pidfd, struct err *e)
+static int start(const struct rt_spec *spec, int pidfd, const int stdio[3],
+                 struct rt_started *run)
 {
     static struct cg_layout l;
-    struct rt_started run;
-    int theirs[3] = {-1, -1, -1}, ours[3] = {-1, -1, -1};
-    if (!x.detach && !spec->is_tty && make_pipes(theirs, ours, e) != 0)
-        return cli_fail(125, e);
-    if (cg_detect_self(&l, e) != 0)
-        return cli_fail(125, e);
-    if (rt_exec(spec, &l, pidfd, theirs, &run, e) != 0)
-        return cli_fail(run.status, e);
-    if (x.detach)
+    struct err e;
+    *run = (struct rt_started){.status = 125};
+    if (cg_detect_self(&l, &e) == 0 &&
+        rt_exec(spec, &l, pidfd, stdio, run, &e) == 0)
         return 0;
-    if (run.tty_master >= 0)
-        return attach_tty(run.tty_master, run.pid);
-    for (int i = 0; i < 3; i++)
-        scope_close(&theirs[i]);
-    return attach_pipes(ours[0], ours + 1, run.pid);
+    return cli_fail(run->status, &e);
+}
+
+static int exec_detached(const struct rt_spec *spec, int pidfd)
+{
+    struct rt_started run;
+    const int stdio[3] = {-1, -1, -1}; /* the container's null device */
+    int status = start(spec, pidfd, stdio, &run);
+    scope_close(&run.tty_master);
+    return status;
+}
+
+static int exec_attached(struct rt_spec *spec, int pidfd)
+{
+    struct attach_exec a = {.in = -1, .out = -1, .err = -1};
+    struct rt_started run;
+    struct winsize ws;
+    struct err e;
+    int stdio[3] = {-1, -1, -1};
+    a.sigs = attach_signals();
+    if (!spec->is_tty && attach_pipes(x.interactive, stdio, &a, &e) != 0)
+        return cli_fail(125, &e);
+    if (spec->is_tty && ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) == 0) {
+        spec->tty_rows = ws.ws_row;
+        spec->tty_cols = ws.ws_col;
+    }
+    int status = start(spec, pidfd, stdio, &run);
+    for (size_t i = 0; i < array_len(stdio); i++)
+        scope_close(&stdio[i]);
+    if (status != 0)
+        return status;
+    if (spec->is_tty) {
+        a.is_tty = true;
+        a.has_in = x.interactive;
+        a.in = run.tty_master;
+        a.out = fcntl(run.tty_master, F_DUPFD_CLOEXEC, 3);
+    }
+    return attach_run(&a, run.pid);
 }
 
 int cmd_exec(int argc, char **argv)
@@ -89,6 +93,7 @@ int cmd_exec(int argc, char **argv)
     static const struct cli_flag f[] = {
         {"detach", 'd', CLI_BOOL, &x.detach, NULL, "Run in the background"},
         {"env", 'e', CLI_LIST, &x.env, "K=V", "Set a variable"},
+        {"env-file", 0, CLI_LIST, &x.env_file, "FILE", "Variables of a file"},
         {"interactive", 'i', CLI_BOOL, &x.interactive, NULL,
          "Give it our stdin"},
         {"tty", 't', CLI_BOOL, &x.tty, NULL, "Give it a terminal"},
@@ -115,6 +120,14 @@ int cmd_exec(int argc, char **argv)
     int n, status;
     if (!cmd_begin(&v, argc, argv, &args, &n, &own.store, &status))
         return status;
+    if (x.tty && x.interactive && !x.detach && !isatty(STDIN_FILENO)) {
+        (void)err_set(&e, ERR_INVALID, "the input device is not a terminal");
+        return cli_fail(1, &e);
+    }
+    if (x.cwd != NULL && x.cwd[0] != '/') {
+        (void)err_set(&e, ERR_INVALID, "-w %.100s: must be absolute", x.cwd);
+        return cli_fail(1, &e);
+    }
     if (ct_find(own.store, args[0], id, &e) != 0)
         return cli_fail(1, &e);
     scoped_fd pidfd = ct_pidfd(own.store, id, &e);
@@ -126,9 +139,11 @@ int cmd_exec(int argc, char **argv)
     spec = own.spec;
     spec.is_exec = true;
     spec.argv = args + 1;
-    spec.env = own.env = exec_env(own.spec.env);
-    spec.is_tty = x.tty && !x.detach;
+    spec.env = own.env = exec_env(json_object_get(own.record, "env"), &e);
+    if (spec.env == NULL)
+        return cli_fail(1, &e);
+    spec.is_tty = x.tty;
     spec.cwd = x.cwd != NULL ? x.cwd : spec.cwd;
     spec.user = x.user != NULL ? x.user : spec.user;
-    return exec_run(&spec, pidfd, &e);
+    return x.detach ? exec_detached(&spec, pidfd) : exec_attached(&spec, pidfd);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,7 +115,7 @@ static int check_flags(struct err *e)
         return err_set(e, ERR_INVALID, "--pull: missing, always or never");
     if (o.cwd != NULL && o.cwd[0] != '/')
         return err_set(e, ERR_INVALID, "-w %s: must be absolute", o.cwd);
-    if (o.tty && !o.detach && !isatty(0))
+    if (o.tty && o.interactive && !o.detach && !isatty(0))
         return err_set(e, ERR_INVALID, "the input device is not a terminal");
     if (o.shares == 1 || o.shares > 262144)
         return err_set(e, ERR_RANGE, "--cpu-shares: from 2 to 262144");
@@ -208,6 +209,8 @@ static int check_name(struct istore *s, const char *id, struct err *e)
     static char generated[32];
     char found[ISTORE_HEX];
     struct err none;
+    if (o.name == generated)
+        return 0;
     if (o.name == NULL) {
         (void)snprintf(generated, sizeof(generated), "berth_%.8s", id);
         o.name = generated;
@@ -231,6 +234,20 @@ static int check_name(struct istore *s, const char *id, struct err *e)
                     : 0;
 }
 
+/*
+ * Held from the look at the names to the new record, so that of runs at once
+ * with one name one gets it.
+ */
+static int lock_names(struct istore *s, struct err *e)
+{
+    scoped_fd fd = openat(istore_dirfd(s), "containers",
+                          O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -1 : 0;
+    while (rc == 0 && flock(fd, LOCK_EX) != 0)
+        rc = errno == EINTR ? 0 : -1;
+    return rc == 0 ? take_fd(&fd) : err_sys(e, errno, "lock the names");
+}
+
 /* Make the container; returns its life sign. */
 static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
                   struct err *e)
@@ -249,8 +266,10 @@ static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
         record = run_record(&o, json_object_get(config, "config"), id, dir,
                             args, n, e);
     int rc = -1;
+    scoped_fd names = record != NULL ? lock_names(s, e) : -1;
+    bool is_free = names >= 0 && check_name(s, id, e) == 0;
     /* First of all, so that nothing that a kill leaves is without an owner. */
-    scoped_fd life = record != NULL ? life_take(s, id, e) : -1;
+    scoped_fd life = is_free ? life_take(s, id, e) : -1;
     if (life >= 0 &&
         istore_container_create(s, id, &img, record, fill_folder, dir, e) == 0)
         rc = take_fd(&life);

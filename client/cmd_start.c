@@ -37,7 +37,7 @@ static int start_again(struct istore *s, const char *name, bool is_attached,
         return cli_fail(1, &e);
     int status = mon_await_start(&c);
     if (status != 0)
-        return status;
+        return is_attached ? status : 1;
     if (is_attached)
         return mon_attach(&c, is_interactive, is_tty);
     printf("%s\n", name);
@@ -51,12 +51,12 @@ int cmd_start(int argc, char **argv)
         {"attach", 'a', CLI_BOOL, &attach, NULL, "Show its output"},
         {"interactive", 'i', CLI_BOOL, &interactive, NULL, "Give it stdin"}};
     const struct cli_verb v = {"start",
-                               "[OPTIONS] CONTAINER",
-                               "Start a container that has ended.",
+                               "[OPTIONS] CONTAINER...",
+                               "Start containers that have ended.",
                                f,
                                array_len(f),
                                1,
-                               1,
+                               -1,
                                false};
     struct err e;
     struct istore *s;
@@ -68,7 +68,17 @@ int cmd_start(int argc, char **argv)
     if (istore_open(NULL, &s, &e) != 0)
         return cli_fail(1, &e);
     life_clean(s);
-    int status = start_again(s, args[0], attach || interactive, interactive);
+    int status = 0;
+    if ((attach || interactive) && n > 1) {
+        (void)err_set(&e, ERR_INVALID,
+                      "cannot show the output of several containers");
+        status = cli_fail(1, &e);
+    } else if (attach || interactive) {
+        status = start_again(s, args[0], true, interactive);
+    } else {
+        for (int i = 0; i < n; i++)
+            status |= start_again(s, args[i], false, false);
+    }
     istore_close(s);
     return status;
 }

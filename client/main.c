@@ -3,9 +3,11 @@
  * and watch containers are here, in a static program that starts in half a
  * millisecond; verbs that speak to registries are in berth-image.
  */
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/cli.h"
 #include "client/cmd.h"
@@ -110,8 +112,20 @@ static void usage(FILE *f)
     (void)fprintf(f, "\n'berth COMMAND --help' explains a command.\n");
 }
 
+/* A stream that the caller closed must not be the next file we open. */
+static void fill_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_streams();
     if (argc < 2) {
         usage(stderr);
         return 125;

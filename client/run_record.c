@@ -4,19 +4,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "base/json.h"
 #include "client/runtime/caps.h"
 #include "client/runtime/container.h"
 #include "client/value.h"
 
 #define HOSTNAME_MAX     64 /* what the kernel takes */
-#define ENV_FILE_MAX     (1 << 20)
 #define ONLINE_CPUS_FILE "/sys/devices/system/cpu/online"
 
 int run_put(json_t *o, const char *key, json_t *v, struct err *e)
@@ -45,97 +42,21 @@ json_t *run_list(const char *flag, const struct cli_list *l, struct err *e)
     return a;
 }
 
-/* ---- environment -------------------------------------------------------- */
-
-/* Where "NAME=" (n bytes) stands in an array of "K=V"; its size if nowhere. */
-static size_t env_find(const json_t *env, const char *name, size_t n)
-{
-    size_t i = 0;
-    for (; i < json_array_size(env); i++) {
-        const char *kv = json_string_value(json_array_get(env, i));
-        if (strncmp(kv, name, n) == 0 && kv[n] == '=')
-            break;
-    }
-    return i;
-}
-
-/*
- * Set "K=V"; "K" alone takes our own value, or when we have none and
- * is_unsetting, removes what the image says.
- */
-static int env_set(json_t *env, const char *kv, bool is_unsetting,
-                   struct err *e)
-{
-    size_t n = strcspn(kv, "="), at = env_find(env, kv, n);
-    const char *value = kv[n] == '=' ? kv + n + 1 : getenv(kv);
-    if (value == NULL) {
-        if (is_unsetting)
-            (void)json_array_remove(env, at);
-        return 0;
-    }
-    json_t *text = json_sprintf("%.*s=%s", (int)n, kv, value);
-    if (text == NULL)
-        return err_set(e, ERR_INVALID,
-                       "the environment variable %.*s is not UTF-8",
-                       n > 60 ? 60 : (int)n, kv);
-    return at < json_array_size(env) ? json_array_set_new(env, at, text)
-                                     : json_array_append_new(env, text);
-}
-
-static int env_from_file(json_t *env, const char *path, struct err *e)
-{
-    scoped_free char *text = NULL;
-    size_t n;
-    if (io_read_file(AT_FDCWD, path, ENV_FILE_MAX, &text, &n, e) != 0)
-        return err_prefix(e, "--env-file");
-    if (strlen(text) != n)
-        return err_set(e, ERR_INVALID, "--env-file %.100s: has a NUL byte",
-                       path);
-    char *next = strncmp(text, "\xef\xbb\xbf", 3) == 0 ? text + 3 : text;
-    while (next != NULL) {
-        const char *line = strsep(&next, "\n");
-        size_t len = strlen(line), name_len;
-        if (len > 0 && line[len - 1] == '\r')
-            ((char *)(uintptr_t)line)[len - 1] = '\0';
-        if (value_env_line(&line, &name_len, e) != 0 ||
-            (name_len > 0 && env_set(env, line, false, e) != 0))
-            return err_prefix(e, "--env-file %.100s", path);
-    }
-    return 0;
-}
-
-static int fill_env(json_t *env, const struct run_options *o,
-                    const json_t *config, struct err *e)
-{
-    size_t i;
-    json_t *v;
-    json_array_foreach (json_object_get(config, "Env"), i, v) {
-        if (json_is_string(v) && strchr(json_string_value(v), '=') != NULL &&
-            env_set(env, json_string_value(v), false, e) != 0)
-            return -1;
-    }
-    for (i = 0; i < o->env_file.n; i++) {
-        if (env_from_file(env, o->env_file.v[i], e) != 0)
-            return -1;
-    }
-    for (i = 0; i < o->env.n; i++) {
-        const char *kv = o->env.v[i];
-        if (kv[0] == '=' || kv[0] == '\0')
-            return err_set(e, ERR_INVALID,
-                           "-e \"%.60s\": invalid environment variable", kv);
-        if (env_set(env, kv, true, e) != 0)
-            return -1;
-    }
-    return 0;
-}
-
+/* What the image says, then the flags. */
 static int put_env(json_t *r, const struct run_options *o, const json_t *config,
                    struct err *e)
 {
-    json_t *env = json_array();
-    return run_put(r, "env", env, e) != 0 || fill_env(env, o, config, e) != 0
-               ? -1
-               : 0;
+    json_t *v, *env = json_array();
+    size_t i;
+    if (run_put(r, "env", env, e) != 0)
+        return -1;
+    json_array_foreach (json_object_get(config, "Env"), i, v) {
+        const char *kv = json_string_value(v);
+        if (kv != NULL && strchr(kv, '=') != NULL &&
+            run_env_set(env, kv, false, e) != 0)
+            return -1;
+    }
+    return run_env_flags(env, &o->env_file, &o->env, e);
 }
 
 /* ---- what it runs ------------------------------------------------------- */

@@ -44,6 +44,16 @@ must_check json_t *run_record(const struct run_options *o, const json_t *config,
  */
 must_check int run_mounts(json_t *record, const struct run_options *o,
                           const json_t *config, const char *dir, struct err *e);
+/*
+ * Set "K=V" in an array of such texts; "K" alone takes our own value, or when
+ * we have none and is_unsetting, removes what is there.
+ */
+must_check int run_env_set(json_t *env, const char *kv, bool is_unsetting,
+                           struct err *e);
+bool run_env_has(const json_t *env, const char *name);
+/* --env-file, then -e: the latter win. */
+must_check int run_env_flags(json_t *env, const struct cli_list *files,
+                             const struct cli_list *vars, struct err *e);
 /* Set a member; a text that is no UTF-8 (v is NULL then) is ERR_INVALID. */
 must_check int run_put(json_t *o, const char *key, json_t *v, struct err *e);
 must_check int run_append(json_t *a, const char *flag, const char *text,

@@ -11,6 +11,7 @@ CLIENT_SRC := \
 	client/cmd_run.c \
 	client/cmd_start.c \
 	client/inspect.c \
+	client/run_env.c \
 	client/run_mounts.c \
 	client/run_record.c \
 	client/value.c \
@@ -21,6 +22,7 @@ CLIENT_SRC := \
 	client/runtime/copyup.c \
 	client/runtime/devices.c \
 	client/runtime/guard.c \
+	client/runtime/init.c \
 	client/runtime/life.c \
 	client/runtime/log.c \
 	client/runtime/logread.c \

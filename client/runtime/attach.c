@@ -2,6 +2,7 @@
 #include "client/runtime/attach.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,32 +25,47 @@ static bool is_raw;
 static void restore(void)
 {
     if (is_raw)
-        (void)tcsetattr(0, TCSAFLUSH, &saved);
+        (void)tcsetattr(0, TCSANOW, &saved);
     is_raw = false;
 }
 
 static void make_raw(void)
 {
+    static bool is_registered;
     struct termios t;
     if (tcgetattr(0, &saved) != 0)
         return;
     t = saved;
     cfmakeraw(&t);
     is_raw = tcsetattr(0, TCSANOW, &t) == 0;
-    (void)atexit(restore);
+    if (!is_registered)
+        is_registered = atexit(restore) == 0;
 }
 
-/* Every signal that makes sense to forward, as a descriptor. */
-static int catch_signals(void)
+int attach_signals(void)
 {
-    static const int list[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM,
-                               SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+    static const int list[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
+                               SIGUSR2, SIGALRM, SIGWINCH, SIGCONT};
     sigset_t set;
     (void)sigemptyset(&set);
     for (size_t i = 0; i < array_len(list); i++)
         (void)sigaddset(&set, list[i]);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* To our stdout (1) or stderr (2); false when nobody will read it. */
+static bool give_output(int to, const char *p, size_t n)
+{
+    struct err e;
+    if (io_write_all(to, p, n, -1, &e) == 0)
+        return true;
+    if (e.sys != EPIPE) {
+        restore();
+        fprintf(stderr, "berth: write to std%s: %s\n", to == 2 ? "err" : "out",
+                e.msg);
+    }
+    return false;
 }
 
 static void send_frame(int fd, char kind, const void *p, size_t n)
@@ -85,19 +101,21 @@ int mon_await_start(struct mon_client *c)
 }
 
 /* One frame of the monitor; true with *status when it was the last. */
-static bool take_frame(int data, int *status)
+static bool take_frame(struct mon_client *c, int *status)
 {
     static char f[MON_FRAME_MAX + 1];
-    struct err ignored;
-    ssize_t n = recv(data, f, sizeof(f), 0);
+    ssize_t n = recv(c->data, f, sizeof(f), 0);
+    if (n < 0 && errno == EINTR)
+        return false;
     if (n <= 0) {
+        restore();
         fprintf(stderr, "berth: the monitor is gone; the container goes on\n");
         *status = 125;
         return true;
     }
-    if (f[0] == '1' || f[0] == '2')
-        (void)!io_write_all(f[0] == '1' ? 1 : 2, f + 1, (size_t)n - 1, -1,
-                            &ignored);
+    if ((f[0] == '1' || f[0] == '2') &&
+        !give_output(f[0] == '1' ? 1 : 2, f + 1, (size_t)n - 1))
+        send_frame(c->ctl, 'c', f, 1);
     if (f[0] == 'X' && n == (ssize_t)(1 + sizeof(int))) {
         memcpy(status, f + 1, sizeof(int));
         return true;
@@ -133,12 +151,13 @@ static void take_signal(int sigs, int ctl, bool is_tty)
 
 int mon_attach(struct mon_client *c, bool has_stdin, bool is_tty)
 {
-    scoped_fd sigs = catch_signals();
+    scoped_fd sigs = c->sigs;
     int status = 125;
     (void)signal(SIGPIPE, SIG_IGN);
     if (is_tty) {
-        send_size(c->ctl);
-        make_raw();
+        send_size(c->ctl); /* it may have changed since the start */
+        if (has_stdin)
+            make_raw();
     }
     for (bool end = false; !end;) {
         struct pollfd room = {.fd = c->data, .events = POLLOUT};
@@ -151,7 +170,7 @@ int mon_attach(struct mon_client *c, bool has_stdin, bool is_tty)
         if (poll(p, 3, has_stdin && !can_send ? 20 : -1) < 0)
             continue;
         if (p[0].revents)
-            end = take_frame(c->data, &status);
+            end = take_frame(c, &status);
         if (p[1].revents)
             take_signal(sigs, c->ctl, is_tty);
         if (p[2].revents)
@@ -161,134 +180,133 @@ int mon_attach(struct mon_client *c, bool has_stdin, bool is_tty)
     return status;
 }
 
-int attach_tty(int master, pid_t pid)
+/* ---- exec --------------------------------------------------------------- */
+
+int attach_pipes(bool has_in, int stdio[3], struct attach_exec *x,
+                 struct err *e)
 {
-    scoped_fd sigs = catch_signals();
-    scoped_fd pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    struct winsize ws;
-    struct err ignored;
-    char buf[8192];
-    bool has_in = true;
-    make_raw();
-    if (ioctl(0, TIOCGWINSZ, &ws) == 0)
-        (void)ioctl(master, TIOCSWINSZ, &ws);
-    for (;;) {
-        struct pollfd p[4] = {{.fd = master, .events = POLLIN},
-                              {.fd = has_in ? 0 : -1, .events = POLLIN},
-                              {.fd = sigs, .events = POLLIN},
-                              {.fd = pidfd, .events = POLLIN}};
-        if (poll(p, 4, -1) < 0)
-            continue;
-        if (p[0].revents) {
-            ssize_t n = read(master, buf, sizeof(buf));
-            if (n <= 0)
-                break;
-            (void)!io_write_all(1, buf, (size_t)n, -1, &ignored);
-        } else if (p[3].revents) {
-            break;
-        }
-        if (p[1].revents) {
-            ssize_t n = read(0, buf, sizeof(buf));
-            has_in = n > 0;
-            if (n > 0)
-                (void)!io_write_all(master, buf, (size_t)n, -1, &ignored);
-        }
-        if (p[2].revents) {
-            struct signalfd_siginfo si;
-            if (read(sigs, &si, sizeof(si)) == sizeof(si) &&
-                si.ssi_signo == SIGWINCH && ioctl(0, TIOCGWINSZ, &ws) == 0)
-                (void)ioctl(master, TIOCSWINSZ, &ws);
-            else
-                (void)kill(pid, (int)si.ssi_signo);
-        }
+    int *ours[3] = {&x->in, &x->out, &x->err};
+    stdio[0] = stdio[1] = stdio[2] = -1;
+    x->has_in = has_in;
+    for (int i = 0; i < 3; i++) {
+        int p[2];
+        *ours[i] = -1;
+        if (i == 0 && !has_in)
+            continue; /* the container's null device */
+        if (pipe2(p, O_CLOEXEC) != 0)
+            return err_sys(e, errno, "make a pipe");
+        stdio[i] = p[i == 0 ? 0 : 1];
+        *ours[i] = p[i == 0 ? 1 : 0];
     }
-    restore();
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return 0;
 }
 
-struct pipes {
-    int in, out[2];
-    char input[8192];
-    size_t at, n;
-};
-
-/* One read of output i; false when there is none now. */
-static bool pass_output(struct pipes *p, int i)
+/* One read of output; false when there is no more, or nobody to read it. */
+static bool pump(int *from, int to)
 {
-    static char buf[MON_FRAME_MAX];
-    struct err ignored;
-    ssize_t n = read(p->out[i], buf, sizeof(buf));
+    char buf[16384];
+    ssize_t n = read(*from, buf, sizeof(buf));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
-    /* Nobody reads ours any more: then the writer shall know as well. */
-    if (n > 0 && io_write_all(i + 1, buf, (size_t)n, -1, &ignored) == 0)
+    if (n > 0 && give_output(to, buf, (size_t)n))
         return true;
-    scope_close(&p->out[i]);
-    p->out[i] = -1;
+    scope_close(from);
+    *from = -1;
     return false;
 }
 
-static void take_stdin(struct pipes *p)
+struct input {
+    char text[16384];
+    size_t at, n;
+    bool is_open;
+};
+
+static void take_input(struct input *in, struct attach_exec *x)
 {
-    ssize_t n = read(0, p->input, sizeof(p->input));
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    ssize_t n = read(0, in->text, sizeof(in->text));
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
-    p->at = 0;
-    p->n = n > 0 ? (size_t)n : 0;
-    if (n <= 0) {
-        scope_close(&p->in);
-        p->in = -1;
+    in->at = 0;
+    in->n = n > 0 ? (size_t)n : 0;
+    in->is_open = n > 0;
+    /* The end of our input is the end of its; a terminal has none. */
+    if (n <= 0 && !x->is_tty) {
+        scope_close(&x->in);
+        x->in = -1;
     }
 }
 
-static void give_input(struct pipes *p)
+static void pass_input(struct input *in, struct attach_exec *x)
 {
-    ssize_t n = write(p->in, p->input + p->at, p->n - p->at);
-    if (n > 0)
-        p->at += (size_t)n;
-    else if (errno != EAGAIN && errno != EINTR) {
-        scope_close(&p->in);
-        p->in = -1;
+    ssize_t n = write(x->in, in->text + in->at, in->n);
+    if (n > 0) {
+        in->at += (size_t)n;
+        in->n -= (size_t)n;
+    } else if (errno != EAGAIN && errno != EINTR) {
+        in->n = 0; /* it closed its input */
+        in->is_open = false;
     }
-    if (p->at == p->n)
-        p->at = p->n = 0;
 }
 
-int attach_pipes(int in, const int out[2], pid_t pid)
+static void exec_signal(struct attach_exec *x, int pidfd)
 {
-    struct pipes p = {.in = in, .out = {out[0], out[1]}};
-    scoped_fd pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    int status = 0;
-    (void)signal(SIGPIPE, SIG_IGN);
-    for (;;) {
-        bool wants = p.in >= 0 && p.n == 0;
-        struct pollfd f[5] = {{.fd = pidfd, .events = POLLIN},
-                              {.fd = p.out[0], .events = POLLIN},
-                              {.fd = p.out[1], .events = POLLIN},
-                              {.fd = wants ? 0 : -1, .events = POLLIN},
-                              {.fd = p.n > 0 ? p.in : -1, .events = POLLOUT}};
-        if (poll(f, 5, -1) < 0)
+    struct signalfd_siginfo si;
+    struct winsize ws;
+    if (read(x->sigs, &si, sizeof(si)) != sizeof(si))
+        return;
+    if (si.ssi_signo != SIGWINCH)
+        (void)syscall(SYS_pidfd_send_signal, pidfd, (int)si.ssi_signo, NULL, 0);
+    else if (x->is_tty && ioctl(0, TIOCGWINSZ, &ws) == 0)
+        (void)ioctl(x->in, TIOCSWINSZ, &ws);
+}
+
+static void join(struct attach_exec *x, int pidfd)
+{
+    struct input in = {.is_open = x->has_in};
+    for (bool is_end = false; !is_end;) {
+        struct pollfd p[6] = {
+            {.fd = pidfd, .events = POLLIN},
+            {.fd = x->sigs, .events = POLLIN},
+            {.fd = x->out, .events = POLLIN},
+            {.fd = x->err, .events = POLLIN},
+            {.fd = in.is_open && in.n == 0 ? 0 : -1, .events = POLLIN},
+            {.fd = in.n > 0 ? x->in : -1, .events = POLLOUT}};
+        if (poll(p, 6, -1) < 0)
             continue;
-        for (int i = 0; i < 2; i++) {
-            if (f[i + 1].revents)
-                (void)pass_output(&p, i);
-        }
-        if (f[3].revents)
-            take_stdin(&p);
-        if (f[4].revents)
-            give_input(&p);
-        if (f[0].revents)
-            break;
+        is_end = p[0].revents != 0;
+        if (p[1].revents)
+            exec_signal(x, pidfd);
+        if (p[2].revents)
+            (void)pump(&x->out, 1);
+        if (p[3].revents)
+            (void)pump(&x->err, 2);
+        if (p[4].revents)
+            take_input(&in, x);
+        if (p[5].revents)
+            pass_input(&in, x);
     }
-    for (int i = 0; i < 2; i++) {
-        while (p.out[i] >= 0 && pass_output(&p, i))
-            ;
-        scope_close(&p.out[i]);
-    }
-    scope_close(&p.in);
+    /* What it left; who else holds the pipe is not waited for. */
+    while (x->out >= 0 && pump(&x->out, 1))
+        ;
+    while (x->err >= 0 && pump(&x->err, 2))
+        ;
+}
+
+int attach_run(struct attach_exec *x, pid_t pid)
+{
+    scoped_fd pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int ends[3] = {x->in, x->out, x->err};
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < array_len(ends); i++)
+        (void)fcntl(ends[i], F_SETFL, O_NONBLOCK);
+    if (x->is_tty && x->has_in)
+        make_raw();
+    join(x, pidfd);
+    restore();
+    scope_close(&x->in);
+    scope_close(&x->out);
+    scope_close(&x->err);
+    int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -172,6 +172,11 @@ void ct_state(struct istore *s, const char *id, struct ct_state *out)
         out->finished = integer(end, "finished");
         (void)snprintf(out->error, sizeof(out->error), "%s",
                        error != NULL ? error : "");
+        /* Its program never ran: as docker's, it is only created. */
+        if (out->is_known && out->error[0] != '\0') {
+            out->status = CT_CREATED;
+            out->started = out->finished = 0;
+        }
     } else if (out->status != CT_RUNNING && live != NULL) {
         out->status = CT_EXITED;
         out->exit_code = CT_UNKNOWN;

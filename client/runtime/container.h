@@ -35,7 +35,8 @@ struct ct_state {
     bool is_known; /* the exit code was seen */
     bool is_oom;
     int64_t started, finished; /* seconds since 1970, 0: never */
-    char error[240];           /* why it did not start, or "" */
+    char error[240];           /* why it did not start, or "": then it is
+                                  CT_CREATED, exit_code is what run told */
 };
 
 /* Absolute path of a container's folder / of its run folder. */

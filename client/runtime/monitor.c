@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/runtime/attach.h"
 #include "client/runtime/cgroup.h"
 #include "client/runtime/container.h"
 #include "client/runtime/guard.h"
@@ -32,6 +33,7 @@ struct mon {
     bool is_removed;  /* --rm */
     int life;         /* see life.h */
     struct cg_layout layout;
+    struct winsize size; /* of the client's terminal, or 0x0 */
     char input[MON_FRAME_MAX];
     size_t input_at, input_n;
 };
@@ -89,6 +91,10 @@ static void take_control(struct mon *m)
     } else if (n == (ssize_t)(1 + sizeof(ws)) && f[0] == 'w') {
         memcpy(&ws, f + 1, sizeof(ws));
         (void)ioctl(m->run.tty_master, TIOCSWINSZ, &ws);
+    } else if (n == 2 && f[0] == 'c' && m->run.tty_master < 0) {
+        int *fd = f[1] == '2' ? &m->err : &m->out;
+        scope_close(fd);
+        *fd = -1;
     }
 }
 
@@ -193,6 +199,8 @@ static int launch(struct mon *m, struct istore *s, const char *id,
     json_t *record = istore_container_read(s, id, e);
     if (record == NULL || ct_spec(s, id, record, &spec, e) != 0)
         return -1;
+    spec.tty_rows = m->size.ws_row;
+    spec.tty_cols = m->size.ws_col;
     scoped_fd dir = istore_container_open(s, id, e);
     int log_dir =
         dir < 0 ? -1 : openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -280,6 +288,9 @@ static void settle(struct mon *m, struct istore *s)
 {
     struct err ignored;
     int keep[] = {m->data, m->ctl, m->life, istore_dirfd(s)};
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     (void)prctl(PR_SET_NAME, "berth-monitor", 0, 0, 0);
@@ -311,6 +322,9 @@ int mon_start(struct istore *s, const char *id, int life, bool is_detached,
                      .in = -1,
                      .out = -1,
                      .err = -1};
+    /* It has its size from the start: a program looks once. */
+    (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &m.size);
+    int sigs = is_detached ? -1 : attach_signals();
     (void)fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
@@ -326,6 +340,6 @@ int mon_start(struct istore *s, const char *id, int life, bool is_detached,
     if (pid < 0)
         return err_sys(e, errno, "fork the monitor");
     (void)waitpid(pid, NULL, 0);
-    *out = (struct mon_client){data[0], ctl[0]};
+    *out = (struct mon_client){data[0], ctl[0], sigs};
     return 0;
 }

@@ -6,8 +6,9 @@
  * letter and its payload.  `data` from the monitor: 'S' started, 'E' failed
  * (int status, text), '1' and '2' output, 'X' ended (int status); to it: 'i'
  * input, 'e' end of input.  `ctl` to the monitor: 's' a signal (int), 'w' a
- * window size.  Signals have a pair of their own so that a container which
- * does not read its input can still be stopped.
+ * window size, 'c' and '1' or '2': nobody reads that output any more.  Signals
+ * have a pair of their own so that a container which does not read its input
+ * can still be stopped.
  */
 #ifndef BERTH_CLIENT_RUNTIME_MONITOR_H
 #define BERTH_CLIENT_RUNTIME_MONITOR_H
@@ -21,6 +22,7 @@
 
 struct mon_client {
     int data, ctl;
+    int sigs; /* attach_signals(), from before the start; -1 when detached */
 };
 
 /*

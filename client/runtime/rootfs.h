@@ -24,8 +24,8 @@ must_check int rootfs_enter(const struct rt_spec *s,
                             const struct cg_layout *cgroups, int *tty_master,
                             int *tty_slave, struct err *e);
 
-/* Open a pty of this devpts folder: both ends by descriptor. */
-must_check int rootfs_open_pty(int pts_dirfd, int *master, int *slave,
-                               struct err *e);
+/* Open a pty of this devpts folder, of the spec's size: both ends. */
+must_check int rootfs_open_pty(const struct rt_spec *s, int pts_dirfd,
+                               int *master, int *slave, struct err *e);
 
 #endif

@@ -39,10 +39,12 @@ static int dev_nodes(int dev, struct err *e)
     return 0;
 }
 
-int rootfs_open_pty(int pts, int *master, int *slave, struct err *e)
+int rootfs_open_pty(const struct rt_spec *s, int pts, int *master, int *slave,
+                    struct err *e)
 {
     int unlock = 0;
     struct statfs fs;
+    const struct winsize ws = {.ws_row = s->tty_rows, .ws_col = s->tty_cols};
     scoped_fd m = openat(pts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
     /* exec: whoever is root there may have put something else in its place. */
     if (m >= 0 && (fstatfs(m, &fs) != 0 || fs.f_type != DEVPTS_SUPER_MAGIC))
@@ -52,13 +54,19 @@ int rootfs_open_pty(int pts, int *master, int *slave, struct err *e)
     *slave = ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (*slave < 0)
         return err_sys(e, errno, "open the container's side of its terminal");
+    if (ws.ws_row > 0 && ioctl(m, TIOCSWINSZ, &ws) != 0) {
+        (void)err_sys(e, errno, "set the size of the container's terminal");
+        scope_close(slave);
+        return -1;
+    }
     *master = take_fd(&m);
     return 0;
 }
 
-static int console(int dev, int pts, int *master, int *slave, struct err *e)
+static int console(const struct rt_spec *s, int dev, int pts, int *master,
+                   int *slave, struct err *e)
 {
-    if (rootfs_open_pty(pts, master, slave, e) != 0)
+    if (rootfs_open_pty(s, pts, master, slave, e) != 0)
         return -1;
     if (mknodat(dev, "console", S_IFREG | 0600, 0) != 0)
         return err_sys(e, errno, "make /dev/console");
@@ -94,5 +102,5 @@ int rootfs_setup_dev(const struct rt_spec *s, int rootfd, int *master,
     scoped_fd mq = rootfs_make_mount("mqueue", NULL, 0, ROOTFS_SAFE, e);
     if (rootfs_mount_at(rootfd, "/dev/mqueue", mq, e) != 0)
         return -1;
-    return s->is_tty ? console(dev, pts, master, slave, e) : 0;
+    return s->is_tty ? console(s, dev, pts, master, slave, e) : 0;
 }

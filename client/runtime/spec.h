@@ -65,7 +65,8 @@ struct rt_spec {
     struct rt_limits limits;
     uint64_t caps; /* bit n: capability n */
     bool is_tty, has_stdin;
-    bool is_read_only; /* the root file system */
+    unsigned short tty_rows, tty_cols; /* 0: unknown */
+    bool is_read_only;                 /* the root file system */
     bool is_host_network;
     bool has_init; /* pid 1 is ours and reaps */
     bool is_exec;  /* a process beside pid 1 */

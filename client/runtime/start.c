@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "client/runtime/caps.h"
+#include "client/runtime/init.h"
 #include "client/runtime/rootfs.h"
 #include "client/runtime/seccomp.h"
 #include "client/runtime/user.h"
@@ -269,57 +270,6 @@ static char *const *with_home(char *const *env, const char *home)
     return all;
 }
 
-static volatile sig_atomic_t init_child;
-/* Where the kernel keeps the arguments and the environment of this process. */
-static char *first_arg, *args_end;
-
-static void note_args(char **argv)
-{
-    first_arg = argv[0];
-    for (size_t i = 0; argv[i] != NULL; i++)
-        args_end = argv[i] + strlen(argv[i]) + 1;
-    for (size_t i = 0; environ[i] != NULL; i++) {
-        /* Strings that setenv() made lie elsewhere. */
-        if (environ[i] == args_end)
-            args_end = environ[i] + strlen(environ[i]) + 1;
-    }
-}
-
-static void on_init_signal(int sig)
-{
-    if (init_child > 0)
-        (void)kill(init_child, sig);
-}
-
-/* Pid 1 of --init: forward signals, reap, end with the child's status. */
-static _Noreturn void run_init(pid_t child)
-{
-    init_child = child;
-    (void)prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
-    (void)close(3);
-    /* Everybody inside can read the command line of pid 1, and this one would
-     * be that of berth on the host. */
-    if (first_arg != NULL) {
-        memset(first_arg, 0, (size_t)(args_end - first_arg));
-        (void)snprintf(first_arg, (size_t)(args_end - first_arg), "berth-init");
-    }
-    for (int i = 1; i < NSIG; i++) {
-        if (i != SIGCHLD && i != SIGKILL && i != SIGSTOP)
-            (void)signal(i, on_init_signal);
-    }
-    for (;;) {
-        int status;
-        pid_t pid = waitpid(-1, &status, 0);
-        if (pid < 0 && errno == EINTR)
-            continue;
-        if (pid < 0)
-            _exit(125);
-        if (pid == child)
-            _exit(WIFEXITED(status) ? WEXITSTATUS(status)
-                                    : 128 + WTERMSIG(status));
-    }
-}
-
 /* From "in the new root" to the exec; ends the process on failure. */
 static _Noreturn void finish(const struct rt_spec *s, const int stdio[3],
                              int slave, int sock, bool has_init)
@@ -344,11 +294,8 @@ static _Noreturn void finish(const struct rt_spec *s, const int stdio[3],
     if (set_rlimits(s, &e) != 0 || enter_cwd(s->cwd, &e) != 0 ||
         become(s, &u, &e) != 0)
         fail(sock, 125, &e);
-    if (has_init) {
-        pid_t child = fork();
-        if (child > 0)
-            run_init(child);
-    }
+    if (has_init)
+        init_split(s->is_tty, sock);
     reset_signals();
     fail(sock, exec_argv(s->argv, with_home(s->env, u.home), &e), &e);
 }
@@ -481,7 +428,7 @@ static _Noreturn void exec_child(const struct rt_spec *s,
     if (s->is_tty) {
         scoped_fd pts =
             open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (rootfs_open_pty(pts, &master, &slave, &e) != 0)
+        if (rootfs_open_pty(s, pts, &master, &slave, &e) != 0)
             fail(sock, 125, &e);
         struct report t = {.kind = 'T'};
         (void)send_report(sock, &t, master);
@@ -566,15 +513,13 @@ int rt_seal_self(char **argv, struct err *e)
 {
     struct stat st;
     struct statvfs fs;
+    init_keep_words(argv);
     scoped_fd self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (self < 0 || fstat(self, &st) != 0 || fstatvfs(self, &fs) != 0)
         return err_sys(e, errno, "open /proc/self/exe");
     int have = fcntl(self, F_GET_SEALS);
-    if ((fs.f_flag & ST_RDONLY) != 0 ||
-        (have >= 0 && (have & SEALS) == SEALS)) {
-        note_args(argv);
+    if ((fs.f_flag & ST_RDONLY) != 0 || (have >= 0 && (have & SEALS) == SEALS))
         return 0;
-    }
     keep_folder();
     bool wants_copy = getenv("BERTH_SEAL_COPY") != NULL; /* for tests */
     scoped_fd exe = wants_copy ? -1 : bind_self(self);
