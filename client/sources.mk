@@ -62,6 +62,9 @@ IMAGE_SRC := \
 	client/image/progress.c \
 	client/image/remote.c \
 	client/image/remote_auth.c \
+	client/image/save.c \
+	client/image/save_docker.c \
+	client/image/save_oci.c \
 	client/image/space.c \
 	client/image/spool.c \
 	client/image/transfer.c \

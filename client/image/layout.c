@@ -184,13 +184,12 @@ static int copy_checked(struct layout *l, int fd, size_t size, const char *hex,
     return rc;
 }
 
-int layout_blob(struct layout *l, const char *hex, int fd, struct err *e)
+int layout_file(struct layout *l, const char *name, const char *hex, int fd,
+                struct err *e)
 {
-    char name[96];
     struct stat st;
-    (void)snprintf(name, sizeof(name), "blobs/sha256/%.64s", hex);
     if (fstat(fd, &st) != 0)
-        return err_sys(e, errno, "blob sha256:%.12s", hex);
+        return err_sys(e, errno, "%s", name);
     int rc = begin(l, name, (size_t)st.st_size, e);
     if (rc == 0)
         rc = copy_checked(l, fd, (size_t)st.st_size, hex, e);

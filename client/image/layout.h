@@ -1,9 +1,9 @@
 /*
- * An OCI image layout on its way out: as a tar, or into a folder.
+ * Files of an archive on their way out: as a tar, or into a folder.
  *
  * 1. The same files in the same order give the same bytes: no time, owner or
  *    name of this machine is in them.
- * 2. Each blob is hashed while it goes out; a wrong one is an error.
+ * 2. What has a digest is hashed while it goes out; a wrong one is an error.
  */
 #ifndef BERTH_CLIENT_IMAGE_LAYOUT_H
 #define BERTH_CLIENT_IMAGE_LAYOUT_H
@@ -22,11 +22,11 @@ must_check int layout_folder(struct layout *l, const char *name, struct err *e);
 must_check int layout_bytes(struct layout *l, const char *name,
                             const void *data, size_t n, struct err *e);
 /*
- * The whole file fd, from its start, as "blobs/sha256/<hex>".
- * Errors: ERR_DIGEST when its bytes are others.
+ * The whole file fd, from its start, whose digest is hex.
+ * Errors: ERR_DIGEST when it is another.
  */
-must_check int layout_blob(struct layout *l, const char *hex, int fd,
-                           struct err *e);
+must_check int layout_file(struct layout *l, const char *name, const char *hex,
+                           int fd, struct err *e);
 /* Write the end. */
 must_check int layout_finish(struct layout *l, struct err *e);
 void layout_free(struct layout *l); /* NULL is fine */

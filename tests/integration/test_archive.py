@@ -5,9 +5,12 @@ import io
 import json
 import os
 import pty
+import resource
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 
 import pytest
 
@@ -147,6 +150,37 @@ def test_an_oci_folder(image, tmp_path):
     assert done.returncode == 1 and blob.name in done.stderr
 
 
+def test_a_docker_archive():
+    """Plain layers, each once, under their digests; the ids stay."""
+    made = Oci()
+    for name, layers in {"a:1": [ONE, TWO, ONE], "b:1": [ONE]}.items():
+        made.add(made.image(layers, stored=[zstd(d) for d in layers]), name)
+    load(made.files())
+    berth("tag", "a:1", "localhost:5000/a:2")
+    ids = {name: inspect(name)["Id"] for name in ("a:1", "b:1")}
+    command = [BERTH, "save", "--format", "docker-archive", "a:1", "b:1",
+               "localhost:5000/a:2"]
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == 0, done
+    assert subprocess.run(command, capture_output=True).stdout == done.stdout
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        names = tar.getnames()
+        listing = json.load(tar.extractfile("manifest.json"))
+        for member in names[:-1]:
+            assert hexdigest(tar.extractfile(member).read()) == \
+                member.split(".")[0]
+    assert sorted(names[:-1]) == sorted(
+        [f"{hexdigest(d)}.tar" for d in (ONE, TWO)] +
+        [f"{value[7:]}.json" for value in ids.values()])
+    assert listing[0] == {
+        "Config": ids["a:1"][7:] + ".json",
+        "RepoTags": ["docker.io/library/a:1", "localhost:5000/a:2"],
+        "Layers": [f"{hexdigest(d)}.tar" for d in (ONE, TWO, ONE)]}
+    berth("rmi", "a:1", "b:1", "localhost:5000/a:2")
+    load(done.stdout)
+    assert {name: inspect(name)["Id"] for name in ids} == ids
+
+
 def test_save_refuses_a_terminal(image):
     master, slave = pty.openpty()
     done = subprocess.run([BERTH, "save", image], stdout=slave,
@@ -198,6 +232,70 @@ def test_save_leaves_nothing_half(image, tmp_path, fresh_store):
         done = subprocess.run([BERTH, "save", image], stdout=full,
                               stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "No space" in done.stderr
+
+
+# ---- killed, and side by side ---------------------------------------------
+
+
+def test_a_killed_save_leaves_no_file(image, tmp_path):
+    """It stands still in the middle: what it writes to has no name."""
+    made = Oci()
+    load(made.add(made.image([layer(x="x" * (8 << 20))]), "big:1").files())
+    old = tmp_path / "old.tar"
+    old.write_text("what was there")
+    before = sorted(os.listdir(tmp_path))
+    # RLIMIT_FSIZE kills it by SIGXFSZ once it has written half.
+    done = subprocess.run([BERTH, "save", "-o", old, "big:1"],
+                          preexec_fn=lambda: resource.setrlimit(
+                              resource.RLIMIT_FSIZE, (4 << 20, 4 << 20)))
+    assert done.returncode == -signal.SIGXFSZ
+    assert sorted(os.listdir(tmp_path)) == before
+    assert old.read_text() == "what was there"
+
+
+def test_a_killed_load_is_as_if_never_begun(fresh_store):
+    load(oci(TWO, name="kept:1"))
+    before = objects(fresh_store)
+    data = to_tar(oci(ONE, layer(x="x" * 100000)))
+    proc = subprocess.Popen([BERTH, "load"], stdin=subprocess.PIPE)
+    proc.stdin.write(data[:len(data) - 50000])
+    proc.stdin.flush()
+    end = time.monotonic() + 60
+    while not list((fresh_store / "scratch").glob("*/s-*")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    proc.kill()
+    proc.wait()
+    proc.stdin.close()
+    assert berth("images").count("\n") == 2
+    # Whatever comes next takes back what it had.
+    load(oci(TWO, name="kept:1"))
+    assert objects(fresh_store) == before
+
+
+def test_many_at_once(fresh_store):
+    """Loads of shared layers, while others remove them, all end well."""
+    shared_layers = [layer(n=str(n)) for n in range(4)]
+    archives_of = []
+    for number in range(4):
+        made = Oci()
+        made.add(made.image(shared_layers[:number + 1]), f"many:{number}")
+        archives_of.append(to_tar(made.files()))
+    for _ in range(5):
+        procs = [subprocess.Popen([BERTH, "load", "-q"],
+                                  stdin=subprocess.PIPE,
+                                  stdout=subprocess.DEVNULL)
+                 for _ in archives_of]
+        for proc, data in zip(procs, archives_of):
+            proc.stdin.write(data)
+            proc.stdin.close()
+        assert [proc.wait() for proc in procs] == [0] * len(procs)
+        savers = [subprocess.Popen([BERTH, "save", f"many:{number}"],
+                                   stdout=subprocess.DEVNULL)
+                  for number in range(4)]
+        assert [proc.wait() for proc in savers] == [0] * len(savers)
+        berth("rmi", *(f"many:{number}" for number in range(4)))
+    assert objects(fresh_store) == []
 
 
 # ---- what load understands ------------------------------------------------

@@ -158,6 +158,26 @@ def test_docker_saves_a_layer_twice(engines, small, tmp_path):
     assert image["Config"]["Labels"] == {"a": "b"}
 
 
+def test_docker_loads_plain_layers(engines, debian, tmp_path):
+    """Docker 20.10 knows no zstd: --format docker-archive is for it."""
+    layout, digest = debian
+    run("skopeo", "copy", "-q", "--dest-compress-format", "zstd",
+        f"oci:{layout}:image", f"oci:{tmp_path}/zstd:{NAME}")
+    berth("load", "-i", tmp_path / "zstd")
+    berth("save", "--format", "docker-archive", "-o", tmp_path / "x.tar", NAME)
+    docker = engines("docker")
+    assert docker.run("load", "-i", tmp_path / "x.tar") == \
+        f"Loaded image: {NAME}\n"
+    assert docker.run("image", "inspect", "-f", "{{.Id}}",
+                      NAME).strip() == config_digest(layout, digest)
+    assert docker.run("run", "--rm", "--network", "none", NAME) == \
+        berth("run", "--rm", NAME)
+    docker.run("rmi", NAME)
+    podman = engines("podman")
+    run(*podman.base, "load", "-q", "-i", tmp_path / "x.tar")
+    run(*podman.base, "rmi", "-af")
+
+
 # ---- podman and buildah ---------------------------------------------------
 
 
