@@ -68,6 +68,7 @@ IMAGE_SRC := \
 	client/image/space.c \
 	client/image/spool.c \
 	client/image/transfer.c \
+	client/image/tree.c \
 	client/image/unpack.c \
 	client/image/upload.c \
 	client/image_cmd_import.c \

@@ -2,32 +2,23 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/openat2.h>
 #include <locale.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "client/image/space.h"
-#include "client/image/store.h"
+#include "client/image/tree.h"
 
-#define WH        ".wh."
-#define WH_OPAQUE ".wh..wh..opq"
 #define XATTR_MAX (64U << 10)
-#define LINKS_MAX 40 /* as the kernel */
-/* Small files take space as well. */
-#define ENTRIES_STEP   1000
+/* What a stream has beside its files, per entry and at its end. */
 #define ENTRY_OVERHEAD 1536
 #define END_OVERHEAD   (64U << 10)
 
@@ -38,317 +29,14 @@ struct late_times { /* of folders: set when nothing more is written there */
 
 struct unpack {
     struct decode *decode;
-    int root;
-    bool has_lower;
+    struct tree tree;
     struct unpack_limits limits;
     uint64_t unchecked; /* bytes written since the last look for space */
-    size_t root_len;    /* of the root's own path, see canonical() */
-    void *written;      /* tsearch tree of paths this layer wrote */
     struct late_times *late;
     size_t n_late, cap_late;
     struct unpack_result result;
     struct err read_error;
 };
-
-/* A name of the tar, split. */
-struct name {
-    char parent[PATH_MAX];   /* "" for the root */
-    char leaf[NAME_MAX + 1]; /* "" for the root itself */
-};
-
-/* ---- names ---------------------------------------------------------------*/
-
-static int bad_name(const char *text, const char *why, struct err *e)
-{
-    return err_set(e, ERR_INVALID, "bad name in the layer: \"%.100s\": %s",
-                   text, why);
-}
-
-/* Split and normalise; "./a//b/" becomes "a" and "b". */
-static int name_split(const char *text, struct name *out, struct err *e)
-{
-    char clean[PATH_MAX];
-    size_t n = 0, leaf = 0;
-    int depth = 0;
-    for (const char *p = text; *p != '\0';) {
-        size_t len = strcspn(p, "/");
-        const char *part = p;
-        p += len;
-        p += strspn(p, "/");
-        if (len == 0 || (len == 1 && part[0] == '.'))
-            continue;
-        if (len == 2 && part[0] == '.' && part[1] == '.')
-            return bad_name(text, "it has \"..\"", e);
-        if (len > NAME_MAX || n + len + 2 > sizeof(clean))
-            return bad_name(text, "too long", e);
-        if (++depth > UNPACK_MAX_DEPTH)
-            return bad_name(text, "too deep", e);
-        if (n > 0)
-            clean[n++] = '/';
-        leaf = n;
-        memcpy(clean + n, part, len);
-        n += len;
-    }
-    clean[n] = '\0';
-    memcpy(out->leaf, clean + leaf, n - leaf + 1);
-    memcpy(out->parent, clean, leaf);
-    out->parent[leaf > 0 ? leaf - 1 : 0] = '\0';
-    return 0;
-}
-
-static int open_in_root(int root, const char *path, int flags)
-{
-    struct open_how how = {
-        .flags = (unsigned long long)(unsigned)(flags | O_CLOEXEC),
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-    };
-    const char *p = path[0] != '\0' ? path : ".";
-    long fd;
-    do { /* EAGAIN: a rename elsewhere raced with the walk */
-        fd = syscall(SYS_openat2, root, p, &how, sizeof(how));
-    } while (fd < 0 && (errno == EAGAIN || errno == EINTR));
-    return (int)fd;
-}
-
-/* Entries, and folders that none speaks of. */
-static int count_entry(struct unpack *u, struct err *e)
-{
-    if (++u->result.entries > u->limits.entries)
-        return err_set(e, ERR_TOO_LARGE,
-                       "the image has over %llu files and folders",
-                       UNPACK_IMAGE_ENTRIES);
-    return u->result.entries % ENTRIES_STEP == 0 ? space_check(u->root, 0, e)
-                                                 : 0;
-}
-
-/*
- * The name at dir/leaf is a link to nothing: put what it says in its place.
- * path[0..start) leads to dir, path + end to the rest.
- */
-static int expand_link(int dir, char path[PATH_MAX], size_t start, size_t end,
-                       struct err *e)
-{
-    char link[PATH_MAX], rest[PATH_MAX];
-    ssize_t n = readlinkat(dir, path + start, link, sizeof(link) - 1);
-    if (n < 0)
-        return err_sys(e, errno, "make folder %.100s of the layer", path);
-    link[n] = '\0';
-    (void)snprintf(rest, sizeof(rest), "%s", path + end);
-    if (link[0] == '/')
-        start = 0;
-    n = snprintf(path + start, PATH_MAX - start, "%s%s%s", link,
-                 rest[0] != '\0' ? "/" : "", rest);
-    if ((size_t)n >= PATH_MAX - start)
-        return err_set(e, ERR_INVALID, "a link of the layer leads too far");
-    return 0;
-}
-
-/*
- * Open the folders of path one by one, made (0755) where they are absent.
- * Returns the last, or -1; *again when a link was put in, and one must begin
- * anew.
- */
-static int walk(struct unpack *u, char path[PATH_MAX], bool *again,
-                struct err *e)
-{
-    size_t start, end = 0;
-    scoped_fd dir = open_in_root(u->root, "", O_PATH | O_DIRECTORY);
-    *again = false;
-    while (dir >= 0) {
-        start = end + strspn(path + end, "/");
-        end = start + strcspn(path + start, "/");
-        if (end == start)
-            break;
-        char slash = path[end];
-        path[end] = '\0';
-        int next = open_in_root(u->root, path, O_PATH | O_DIRECTORY);
-        if (next < 0 && errno == ENOENT) {
-            if (mkdirat(dir, path + start, 0755) == 0) {
-                if (count_entry(u, e) != 0)
-                    return -1;
-                next = openat(dir, path + start,
-                              O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            } else if (errno == EEXIST) {
-                *again = true;
-                return expand_link(dir, path, start, slash ? end + 1 : end, e);
-            }
-        }
-        path[end] = slash;
-        (void)close(dir);
-        dir = next;
-    }
-    return dir >= 0
-               ? take_fd(&dir)
-               : err_sys(e, errno, "open folder %.100s of the layer", path);
-}
-
-/*
- * The folder `path`, made where it is absent, also where a link leads to:
- * `var/run -> /run` may stand before `run` in an archive.
- */
-static int open_parent(struct unpack *u, const char *path, struct err *e)
-{
-    char text[PATH_MAX];
-    bool again;
-    int fd = open_in_root(u->root, path, O_PATH | O_DIRECTORY);
-    if (fd >= 0)
-        return fd;
-    if (errno != ENOENT)
-        return err_sys(e, errno, "open folder %.100s of the layer", path);
-    (void)snprintf(text, sizeof(text), "%s", path);
-    for (int links = 0; links < LINKS_MAX; links++) {
-        fd = walk(u, text, &again, e);
-        if (fd < 0 || !again)
-            return fd;
-    }
-    return err_sys(e, ELOOP, "open folder %.100s of the layer", path);
-}
-
-/* Remove what is there; what cannot be removed must not be taken for gone. */
-static int remove_all(int parent, const char *leaf, struct err *e)
-{
-    struct stat st;
-    istore_remove_tree(parent, leaf);
-    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return err_set(e, ERR_IO, "cannot remove %.100s of a lower layer",
-                       leaf);
-    return 0;
-}
-
-/* Make way: only a folder under a folder entry stays. */
-static int make_way(int parent, const char *leaf, bool for_dir, struct err *e)
-{
-    struct stat st;
-    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-        (for_dir && S_ISDIR(st.st_mode)))
-        return 0;
-    return remove_all(parent, leaf, e);
-}
-
-/* ---- what this layer wrote -----------------------------------------------*/
-
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-/*
- * The path of a folder as the kernel has it, symlinks resolved.  Not by /proc,
- * which is not there; the call itself, since libc's refuses the "(unreachable)"
- * that stands before the path when the mount is nowhere in our root.
- */
-static int real_path(int fd, char out[PATH_MAX], struct err *e)
-{
-    if (fchdir(fd) != 0 || syscall(SYS_getcwd, out, PATH_MAX) < 0)
-        return err_sys(e, errno, "tell a folder's path");
-    return 0;
-}
-
-/* The path of parent/leaf below the root. */
-static int canonical(struct unpack *u, int parent, const char *leaf,
-                     char out[PATH_MAX * 2], struct err *e)
-{
-    char dir[PATH_MAX];
-    if (real_path(parent, dir, e) != 0)
-        return -1;
-    if (strlen(dir) < u->root_len)
-        return err_set(e, ERR_INTERNAL, "a folder is not below the root");
-    (void)snprintf(out, PATH_MAX * 2, "%s/%s", dir + u->root_len, leaf);
-    return 0;
-}
-
-/* Remember a path and the folders above it. */
-static int remember(struct unpack *u, int parent, const char *leaf,
-                    struct err *e)
-{
-    char path[PATH_MAX * 2];
-    if (!u->has_lower)
-        return 0;
-    if (canonical(u, parent, leaf, path, e) != 0)
-        return -1;
-    for (;;) {
-        char *copy = strdup(path);
-        char **slot = copy ? tsearch(copy, &u->written, compare_text) : NULL;
-        if (slot == NULL) {
-            free(copy);
-            return err_set(e, ERR_NO_MEMORY, "unpack: out of memory");
-        }
-        if (*slot != copy) { /* known, so are the folders above it */
-            free(copy);
-            return 0;
-        }
-        char *slash = strrchr(path, '/');
-        if (slash == NULL || slash == path)
-            return 0;
-        *slash = '\0';
-    }
-}
-
-static bool is_ours(struct unpack *u, int parent, const char *leaf)
-{
-    char path[PATH_MAX * 2];
-    struct err quiet;
-    return canonical(u, parent, leaf, path, &quiet) == 0 &&
-           tfind(path, &u->written, compare_text) != NULL;
-}
-
-static int hide(struct unpack *u, int parent, const char *leaf, struct err *e);
-
-/* Hide what lower layers have in a folder. */
-static int hide_all(struct unpack *u, int dir, const char *what, struct err *e)
-{
-    int rc = 0;
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    if (d == NULL) {
-        scope_close(&fd);
-        return err_sys(e, errno, "read folder %.100s", what);
-    }
-    for (struct dirent *de; rc == 0 && (de = readdir(d)) != NULL;) {
-        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-            rc = hide(u, fd, de->d_name, e);
-    }
-    (void)closedir(d);
-    return rc;
-}
-
-/* Hide what lower layers have at parent/leaf; ours stays. */
-static int hide(struct unpack *u, int parent, const char *leaf, struct err *e)
-{
-    struct stat st;
-    if (!is_ours(u, parent, leaf))
-        return remove_all(parent, leaf, e);
-    if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !S_ISDIR(st.st_mode))
-        return 0;
-    scoped_fd fd =
-        openat(parent, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(e, errno, "open folder %.100s", leaf);
-    return hide_all(u, fd, leaf, e);
-}
-
-static int whiteout(struct unpack *u, const struct name *name, struct err *e)
-{
-    const char *victim = name->leaf + sizeof(WH) - 1;
-    if (victim[0] == '\0' || strcmp(victim, ".") == 0 ||
-        strcmp(victim, "..") == 0)
-        return bad_name(name->leaf, "a whiteout of nothing", e);
-    if (!u->has_lower)
-        return 0;
-    scoped_fd parent =
-        open_in_root(u->root, name->parent, O_RDONLY | O_DIRECTORY);
-    if (parent < 0)
-        return errno == ENOENT || errno == ENOTDIR
-                   ? 0
-                   : err_sys(e, errno, "open folder %.100s", name->parent);
-    if (strcmp(name->leaf, WH_OPAQUE) == 0)
-        return hide_all(u, parent, name->parent, e);
-    /* Other names with a double prefix are aufs' own bookkeeping. */
-    if (strncmp(victim, WH, sizeof(WH) - 1) == 0 || is_ours(u, parent, victim))
-        return 0;
-    return remove_all(parent, victim, e);
-}
 
 /* ---- metadata ------------------------------------------------------------*/
 
@@ -439,7 +127,7 @@ static int set_at(int parent, const char *leaf, struct archive_entry *entry,
     return 0;
 }
 
-static int later(struct unpack *u, const struct name *name,
+static int later(struct unpack *u, const struct tree_name *name,
                  struct archive_entry *entry, struct err *e)
 {
     char path[PATH_MAX + NAME_MAX + 2];
@@ -465,8 +153,8 @@ static int later(struct unpack *u, const struct name *name,
 static void set_late_times(struct unpack *u)
 {
     for (size_t i = u->n_late; i-- > 0;) {
-        scoped_fd fd = open_in_root(u->root, u->late[i].path,
-                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        scoped_fd fd = tree_open(&u->tree, u->late[i].path,
+                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
         if (fd >= 0)
             (void)futimens(fd, u->late[i].times);
     }
@@ -487,7 +175,7 @@ static int copy_data(struct unpack *u, struct archive *a, int fd,
                        UNPACK_IMAGE_BYTES);
     bool is_sparse = archive_entry_sparse_count(entry) > 0;
     if (!is_sparse && size > (la_int64_t)SPACE_STEP_BYTES &&
-        space_check(u->root, (uint64_t)size, e) != 0)
+        space_check(u->tree.root, (uint64_t)size, e) != 0)
         return -1;
     while ((rc = archive_read_data_block(a, &data, &n, &off)) == ARCHIVE_OK) {
         if (off < 0 || (uint64_t)off + n > (uint64_t)size)
@@ -495,7 +183,7 @@ static int copy_data(struct unpack *u, struct archive *a, int fd,
         u->unchecked += n;
         if (u->unchecked > SPACE_STEP_BYTES) {
             u->unchecked = 0;
-            if (space_check(u->root, n, e) != 0)
+            if (space_check(u->tree.root, n, e) != 0)
                 return -1;
         }
         if (io_write_all(fd, data, n, off, e) != 0)
@@ -524,7 +212,7 @@ static int put_file(struct unpack *u, struct archive *a, int parent,
     return set_all(fd, entry, true, e);
 }
 
-static int put_dir(struct unpack *u, int parent, const struct name *name,
+static int put_dir(struct unpack *u, int parent, const struct tree_name *name,
                    struct archive_entry *entry, struct err *e)
 {
     const char *leaf = name->leaf;
@@ -544,11 +232,11 @@ static int put_dir(struct unpack *u, int parent, const struct name *name,
 static int put_link(struct unpack *u, int parent, const char *leaf,
                     const char *target, struct err *e)
 {
-    struct name name;
+    struct tree_name name;
     struct stat st, own;
-    if (name_split(target, &name, e) != 0)
+    if (tree_split(target, &name, e) != 0)
         return -1;
-    scoped_fd dir = open_in_root(u->root, name.parent, O_PATH | O_DIRECTORY);
+    scoped_fd dir = tree_open(&u->tree, name.parent, O_PATH | O_DIRECTORY);
     if (dir < 0 || name.leaf[0] == '\0' ||
         fstatat(dir, name.leaf, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return err_sys(e, dir < 0 ? errno : ENOENT, "hard link to %.100s",
@@ -560,7 +248,7 @@ static int put_link(struct unpack *u, int parent, const char *leaf,
     if (fstatat(parent, leaf, &own, AT_SYMLINK_NOFOLLOW) == 0 &&
         own.st_dev == st.st_dev && own.st_ino == st.st_ino)
         return 0;
-    if (make_way(parent, leaf, false, e) != 0)
+    if (tree_make_way(parent, leaf, false, e) != 0)
         return -1;
     if (linkat(dir, name.leaf, parent, leaf, 0) != 0)
         return err_sys(e, errno, "hard link to %.100s", target);
@@ -597,7 +285,7 @@ static int put_device(struct unpack *u, int parent, const char *leaf,
 }
 
 static int put_leaf(struct unpack *u, struct archive *a, int parent,
-                    const struct name *name, struct archive_entry *entry,
+                    const struct tree_name *name, struct archive_entry *entry,
                     struct err *e)
 {
     const char *link = archive_entry_hardlink(entry);
@@ -609,7 +297,7 @@ static int put_leaf(struct unpack *u, struct archive *a, int parent,
     }
     if (link != NULL)
         return put_link(u, parent, name->leaf, link, e);
-    if (make_way(parent, name->leaf, type == S_IFDIR, e) != 0)
+    if (tree_make_way(parent, name->leaf, type == S_IFDIR, e) != 0)
         return -1;
     if (type == S_IFREG)
         return put_file(u, a, parent, name->leaf, entry, e);
@@ -628,28 +316,29 @@ static int put_entry(struct unpack *u, struct archive *a,
                      struct archive_entry *entry, struct err *e)
 {
     const char *text = archive_entry_pathname(entry);
-    struct name name;
+    struct tree_name name;
     if (text == NULL || text[0] == '\0')
         return err_set(e, ERR_INVALID, "an entry of the layer has no name");
-    if (count_entry(u, e) != 0 || name_split(text, &name, e) != 0)
+    if (tree_count(&u->tree, e) != 0 || tree_split(text, &name, e) != 0)
         return -1;
-    if (strncmp(name.parent, WH WH, 2 * (sizeof(WH) - 1)) == 0)
+    if (strncmp(name.parent, TREE_WHITEOUT TREE_WHITEOUT,
+                2 * (sizeof(TREE_WHITEOUT) - 1)) == 0)
         return 0; /* aufs' own bookkeeping, such as .wh..wh.plnk/ */
     if (name.leaf[0] == '\0') {
         if (archive_entry_filetype(entry) != S_IFDIR ||
             archive_entry_hardlink(entry) != NULL)
-            return bad_name(text, "the root must be a folder", e);
+            return tree_bad_name(text, "the root must be a folder", e);
         u->result.has_root = true;
-        return put_dir(u, u->root, &name, entry, e);
+        return put_dir(u, u->tree.root, &name, entry, e);
     }
-    if (strncmp(name.leaf, WH, sizeof(WH) - 1) == 0)
-        return whiteout(u, &name, e);
-    scoped_fd parent = open_parent(u, name.parent, e);
+    if (strncmp(name.leaf, TREE_WHITEOUT, sizeof(TREE_WHITEOUT) - 1) == 0)
+        return tree_whiteout(&u->tree, &name, e);
+    scoped_fd parent = tree_open_parent(&u->tree, name.parent, e);
     if (parent < 0)
         return -1;
     if (put_leaf(u, a, parent, &name, entry, e) != 0)
         return err_prefix(e, "%.100s", text);
-    return remember(u, parent, name.leaf, e);
+    return tree_remember(&u->tree, parent, name.leaf, e);
 }
 
 /* ---- the archive ---------------------------------------------------------*/
@@ -705,18 +394,6 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
     return decode_drain(u->decode, e);
 }
 
-static int find_root_len(struct unpack *u, struct err *e)
-{
-    char path[PATH_MAX];
-    if (real_path(u->root, path, e) != 0)
-        return -1;
-    u->root_len = strlen(path);
-    /* The root of a mount ends with the slash that leads to its folders. */
-    if (u->root_len > 0 && path[u->root_len - 1] == '/')
-        u->root_len--;
-    return 0;
-}
-
 void unpack_prepare(void)
 {
     /* Without a UTF-8 locale libarchive cannot tell names of PAX headers. */
@@ -725,7 +402,7 @@ void unpack_prepare(void)
 
 static int unpack_all(struct unpack *u, struct err *e)
 {
-    if (find_root_len(u, e) != 0 || space_check(u->root, 0, e) != 0)
+    if (tree_begin(&u->tree, e) != 0 || space_check(u->tree.root, 0, e) != 0)
         return -1;
     /* Headers and padding come on top of the files, and the last record. */
     decode_limit(u->decode, u->limits.bytes +
@@ -744,10 +421,14 @@ int unpack_tar(struct decode *d, int root, bool has_lower,
                const struct unpack_limits *limits, struct unpack_result *out,
                struct err *e)
 {
-    struct unpack u = {.decode = d, .root = root, .has_lower = has_lower};
-    u.limits = limits != NULL ? *limits
-                              : (struct unpack_limits){UNPACK_IMAGE_BYTES,
-                                                       UNPACK_IMAGE_ENTRIES};
+    struct unpack u = {
+        .decode = d,
+        .tree = {.root = root, .has_lower = has_lower},
+        .limits = {UNPACK_IMAGE_BYTES, UNPACK_IMAGE_ENTRIES},
+    };
+    if (limits != NULL)
+        u.limits = *limits;
+    u.tree.max_entries = u.limits.entries;
     scoped_fd cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     mode_t old_umask = umask(0);
     unpack_prepare();
@@ -755,10 +436,11 @@ int unpack_tar(struct decode *d, int root, bool has_lower,
     (void)umask(old_umask);
     if (cwd >= 0)
         (void)!fchdir(cwd);
-    tdestroy(u.written, free);
+    tree_end(&u.tree);
     for (size_t i = 0; i < u.n_late; i++)
         free(u.late[i].path);
     free(u.late);
+    u.result.entries = u.tree.entries;
     if (rc == 0)
         *out = u.result;
     return rc;

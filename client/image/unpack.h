@@ -20,8 +20,6 @@
 #include "base/err.h"
 #include "client/image/decode.h"
 
-#define UNPACK_MAX_DEPTH 128
-
 /* What an image may take, all its layers together. */
 #define UNPACK_IMAGE_BYTES   (64ULL << 30)
 #define UNPACK_IMAGE_ENTRIES 1000000ULL

@@ -15,6 +15,7 @@
 
 #include "base/io.h"
 #include "client/image/decode.h"
+#include "client/image/tree.h"
 #include "client/image/unpack.h"
 #include "tests/unit/client/image/kit.h"
 #include "tests/unit/client/image/nosync.h"
@@ -898,7 +899,7 @@ static void test_depth(void **state)
             strcat(record, i + 1 < depth ? "d/" : "f");
         const struct tar_entry e = {.name = "x", .pax = record};
         assert_int_equal(within(p, &e, 1, 10, 1000),
-                         depth <= UNPACK_MAX_DEPTH ? ERR_NONE : ERR_INVALID);
+                         depth <= TREE_MAX_DEPTH ? ERR_NONE : ERR_INVALID);
     }
 }
 
