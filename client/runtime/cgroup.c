@@ -342,16 +342,23 @@ int cg_limit_devices(const struct cg_layout *l, const char *id, struct err *e)
     return devices_attach(fd, rules, n, e);
 }
 
-int cg_attach(const struct cg_layout *l, const char *id, pid_t pid,
-              struct err *e)
+int cg_open(const struct cg_layout *l, const char *id, int *fd, struct err *e)
+{
+    char path[PATH_MAX];
+    *fd = -1;
+    if (!l->v2[0])
+        return 0;
+    path_of(path, l->v2, id, "");
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *fd >= 0 ? 0 : err_sys(e, errno, "open cgroup %s", path);
+}
+
+int cg_join(const struct cg_layout *l, const char *id, struct err *e)
 {
     for (size_t c = 0; c < CG_CONTROLLERS; c++) {
-        if (l->v1[c][0] &&
-            put_u64(l->v1[c], id, "cgroup.procs", (uint64_t)pid, e) != 0)
+        if (l->v1[c][0] && put(l->v1[c], id, "tasks", "0", e) != 0)
             return -1;
     }
-    if (l->v2[0])
-        return put_u64(l->v2, id, "cgroup.procs", (uint64_t)pid, e);
     return 0;
 }
 

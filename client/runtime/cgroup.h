@@ -50,9 +50,17 @@ must_check int cg_create(const struct cg_layout *l, const char *id,
  */
 must_check int cg_limit_devices(const struct cg_layout *l, const char *id,
                                 struct err *e);
-/* Move a process into all groups of a container. */
-must_check int cg_attach(const struct cg_layout *l, const char *id, pid_t pid,
-                         struct err *e);
+/*
+ * How a process gets into the groups of a container.  Moving another one, or
+ * a whole process, makes the kernel wait for all CPUs, some 10 ms; being born
+ * into a v2 group and moving one's own thread do not.
+ */
+/* The v2 group for clone3(CLONE_INTO_CGROUP), *fd -1 where there is no v2. */
+must_check int cg_open(const struct cg_layout *l, const char *id, int *fd,
+                       struct err *e);
+/* Join the v1 groups; the caller has one thread. */
+must_check int cg_join(const struct cg_layout *l, const char *id,
+                       struct err *e);
 /* SIGKILL to all members where the kernel can do it at once. */
 void cg_kill(const struct cg_layout *l, const char *id);
 /* Did the kernel's memory killer strike in this container? */

@@ -310,7 +310,9 @@ static _Noreturn void child_main(const struct rt_spec *s,
     /* The setup half holds host descriptors: nobody may look into it. */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
-    /* Until the parent has put us into the cgroups. */
+    if (cg_join(l, s->id, &e) != 0)
+        fail(sock, 125, &e);
+    /* Until the parent has written down who we are. */
     if (recv_report(sock, &r, &none) != 1)
         _exit(125);
     /* The cgroup namespace's root is where we are now. */
@@ -356,6 +358,27 @@ static int await_exec(int sock, struct rt_started *out, struct err *e)
     return 0;
 }
 
+/* clone3 into the v2 group of the container; 0 in the child. */
+static pid_t clone_into(const struct cg_layout *l, const char *id,
+                        uint64_t flags, int *pidfd, struct err *e)
+{
+    int group;
+    if (cg_open(l, id, &group, e) != 0)
+        return -1;
+    scoped_fd owned = group;
+    struct clone_args a = {.flags = flags,
+                           .pidfd = (uint64_t)(uintptr_t)pidfd,
+                           .exit_signal = SIGCHLD};
+    if (group >= 0) {
+        a.flags |= CLONE_INTO_CGROUP;
+        a.cgroup = (unsigned)group;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+    if (pid < 0)
+        return err_sys(e, errno, "make a process in the container's cgroup");
+    return pid;
+}
+
 int rt_clone(const struct rt_spec *s, const struct cg_layout *l,
              const int stdio[3], struct rt_started *out, struct err *e)
 {
@@ -365,25 +388,19 @@ int rt_clone(const struct rt_spec *s, const struct cg_layout *l,
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
         return err_sys(e, errno, "make a socket pair");
     scoped_fd parent = sv[0];
-    struct clone_args a = {
-        .flags = NAMESPACES | CLONE_PIDFD |
-                 (s->is_host_network ? 0 : (uint64_t)CLONE_NEWNET),
-        .pidfd = (uint64_t)(uintptr_t)&pidfd,
-        .exit_signal = SIGCHLD};
-    pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+    pid_t pid = clone_into(l, s->id,
+                           NAMESPACES | CLONE_PIDFD |
+                               (s->is_host_network ? 0 : CLONE_NEWNET),
+                           &pidfd, e);
     if (pid == 0) {
         (void)close(sv[0]);
         child_main(s, l, stdio, sv[1]);
     }
-    int saved = errno;
     (void)close(sv[1]);
     if (pid < 0)
-        return err_sys(e, saved, "make the container's namespaces");
+        return -1;
     *out = (struct rt_started){pid, pidfd, -1, 125, take_fd(&parent)};
-    if (cg_attach(l, s->id, pid, e) == 0)
-        return 0;
-    rt_abandon(out);
-    return -1;
+    return 0;
 }
 
 void rt_abandon(struct rt_started *out)
@@ -400,15 +417,19 @@ void rt_abandon(struct rt_started *out)
 int rt_go(struct rt_started *out, struct err *e)
 {
     struct report go = {.kind = 'G'};
-    if (send_report(out->channel, &go, -1) != 0) {
-        (void)err_sys(e, errno, "let the container go");
-    } else if (await_exec(out->channel, out, e) == 0) {
-        scope_close(&out->channel);
-        out->channel = -1;
-        return 0;
+    bool is_sent = send_report(out->channel, &go, -1) == 0;
+    int saved = errno;
+    /* What it has to say comes first, also when it is dead already. */
+    int rc = await_exec(out->channel, out, e);
+    if (rc == 0 && !is_sent)
+        rc = err_sys(e, saved, "let the container go");
+    if (rc != 0) {
+        rt_abandon(out);
+        return -1;
     }
-    rt_abandon(out);
-    return -1;
+    scope_close(&out->channel);
+    out->channel = -1;
+    return 0;
 }
 
 static _Noreturn void exec_child(const struct rt_spec *s,
@@ -419,7 +440,7 @@ static _Noreturn void exec_child(const struct rt_spec *s,
     int master = -1, slave = -1;
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     /* Limits first: afterwards the cgroup files are out of reach. */
-    if (cg_attach(l, s->id, getpid(), &e) != 0)
+    if (cg_join(l, s->id, &e) != 0)
         fail(sock, 125, &e);
     if (setns(pidfd, NAMESPACES | CLONE_NEWCGROUP | CLONE_NEWNET) != 0) {
         (void)err_sys(&e, errno, "enter the container");
@@ -450,14 +471,14 @@ int rt_exec(const struct rt_spec *s, const struct cg_layout *l, int pidfd,
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
         return err_sys(e, errno, "make a socket pair");
     scoped_fd parent = sv[0];
-    pid_t pid = fork();
+    pid_t pid = clone_into(l, s->id, 0, NULL, e);
     if (pid == 0) {
         (void)close(sv[0]);
         exec_child(s, l, pidfd, stdio, sv[1]);
     }
     (void)close(sv[1]);
     if (pid < 0)
-        return err_sys(e, errno, "fork");
+        return -1;
     int rc = await_exec(parent, out, e);
     (void)waitpid(pid, NULL, 0);
     if (rc != 0 && out->pid > 0)

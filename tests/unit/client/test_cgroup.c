@@ -58,8 +58,7 @@ static void sets_v2_limits(void **state)
 {
     static struct cg_layout l;
     static const char *const files[] = {"memory.max", "memory.swap.max",
-                                        "cpu.max",    "cpu.weight",
-                                        "pids.max",   "cgroup.procs"};
+                                        "cpu.max", "cpu.weight", "pids.max"};
     char dir[] = "/tmp/test_cgroup.XXXXXX", sub[PATH_MAX], info[512];
     struct err e;
     (void)state;
@@ -88,8 +87,35 @@ static void sets_v2_limits(void **state)
     expect(dir, "cpu.weight", "39");
     expect(dir, "pids.max", "7");
     assert_true(cg_was_oom_killed(&l, "x"));
-    assert_int_equal(cg_attach(&l, "x", 42, &e), 0);
-    expect(dir, "cgroup.procs", "42");
+    istore_remove_tree(AT_FDCWD, dir);
+}
+
+static void joins_by_itself(void **state)
+{
+    static struct cg_layout l;
+    char dir[] = "/tmp/test_cgroup.XXXXXX", sub[PATH_MAX], info[512];
+    struct err e;
+    int fd;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(sub, sizeof(sub), "%s/berth", dir);
+    assert_int_equal(mkdir(sub, 0755), 0);
+    (void)snprintf(sub, sizeof(sub), "%s/berth/x", dir);
+    assert_int_equal(mkdir(sub, 0755), 0);
+    put_file(sub, "tasks", "");
+    (void)snprintf(info, sizeof(info),
+                   "1 2 0:1 / %s rw - cgroup c rw,memory,pids\n", dir);
+    cg_detect(info, &l);
+    assert_int_equal(cg_join(&l, "x", &e), 0);
+    expect(dir, "tasks", "0");
+    assert_int_equal(cg_open(&l, "x", &fd, &e), 0);
+    assert_int_equal(fd, -1);
+    (void)snprintf(info, sizeof(info), "1 2 0:1 / %s rw - cgroup2 c rw\n", dir);
+    cg_detect(info, &l);
+    assert_int_equal(cg_open(&l, "x", &fd, &e), 0);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    assert_int_equal(cg_open(&l, "y", &fd, &e), -1);
     istore_remove_tree(AT_FDCWD, dir);
 }
 
@@ -120,8 +146,8 @@ static void resolves_users(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(detects_hybrid),
-                                       cmocka_unit_test(sets_v2_limits),
-                                       cmocka_unit_test(resolves_users)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(detects_hybrid), cmocka_unit_test(sets_v2_limits),
+        cmocka_unit_test(joins_by_itself), cmocka_unit_test(resolves_users)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
