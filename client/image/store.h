@@ -33,7 +33,8 @@
 #include "base/err.h"
 #include "client/image/reference.h"
 
-#define ISTORE_HEX 65 /* 64 hex digits and NUL */
+#define ISTORE_HEX      65  /* 64 hex digits and NUL */
+#define ISTORE_FILE_MAX 256 /* a path inside the store */
 
 struct istore;
 struct istore_scratch;
@@ -148,6 +149,7 @@ typedef int istore_fill_fn(int dir, const json_t *record, void *arg,
 /*
  * Make containers/<id>/ with upper/ and work/, and its record.  The store
  * adds the member "image" to the record, which is what keeps the layers.
+ * With "rm" in the record nothing is synced: it ends before the machine does.
  * Inputs: fill (may be NULL) is called under the lock, before the container
  *         has its name and record (rule 5).
  * Owns:   borrows record (an object; the member is set in it).
@@ -173,6 +175,13 @@ must_check int istore_container_list(struct istore *s, char (**ids)[ISTORE_HEX],
 must_check int istore_container_open(struct istore *s, const char *id,
                                      struct err *e);
 /* Also one that a killed maker left without a name: hold its life sign. */
+/*
+ * The first half of the removal: it has no name afterwards, and what is left
+ * of it is istore_remove_tree(istore_dirfd(s), trash), now or by the sweep.
+ */
+must_check int istore_container_drop(struct istore *s, const char *id,
+                                     char trash[ISTORE_FILE_MAX],
+                                     struct err *e);
 must_check int istore_container_remove(struct istore *s, const char *id,
                                        struct err *e);
 

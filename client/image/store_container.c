@@ -74,8 +74,19 @@ static int fill_folder(int dir, struct istore *s,
     return io_mkdir(dir, "work", 0700, e);
 }
 
+/* Without a sync: it is worth nothing after the machine has stopped. */
+static int write_passing(int dir, const json_t *record, struct err *e)
+{
+    scoped_free char *text = json_dumps(record, JSON_COMPACT);
+    scoped_fd fd = openat(dir, "record.json",
+                          O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || text == NULL)
+        return err_sys(e, errno, "write a container's record");
+    return io_write_all(fd, text, strlen(text), -1, e);
+}
+
 static int give_name(struct istore *s, const char *temp, const char *id,
-                     struct err *e)
+                     bool is_passing, struct err *e)
 {
     char rel[ISTORE_FILE_MAX];
     if (container_path(id, "", rel, e) != 0)
@@ -84,6 +95,8 @@ static int give_name(struct istore *s, const char *temp, const char *id,
         return errno == EEXIST
                    ? err_set(e, ERR_EXISTS, "container %.12s exists", id)
                    : err_sys(e, errno, "make %s/%s", s->path, rel);
+    if (is_passing)
+        return 0;
     scoped_fd dir =
         openat(s->dir, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
@@ -96,6 +109,7 @@ int istore_container_create(struct istore *s, const char *id,
                             istore_fill_fn *fill, void *arg, struct err *e)
 {
     char temp[ISTORE_FILE_MAX];
+    bool is_passing = json_is_true(json_object_get(record, "rm"));
     json_t *image = istore_image_to_json(img);
     if (image == NULL || json_object_set_new(record, "image", image) != 0)
         return err_set(e, ERR_NO_MEMORY, "container record: out of memory");
@@ -116,8 +130,9 @@ int istore_container_create(struct istore *s, const char *id,
         return err_sys(e, errno, "open %s/%s", s->path, temp);
     if (fill_folder(dir, s, img, e) == 0 &&
         (fill == NULL || fill(dir, record, arg, e) == 0) &&
-        istore_write_json(dir, "record.json", record, e) == 0 &&
-        give_name(s, temp, id, e) == 0)
+        (is_passing ? write_passing(dir, record, e)
+                    : istore_write_json(dir, "record.json", record, e)) == 0 &&
+        give_name(s, temp, id, is_passing, e) == 0)
         return 0;
     istore_remove_tree(s->dir, temp);
     return -1;
@@ -126,9 +141,15 @@ int istore_container_create(struct istore *s, const char *id,
 json_t *istore_container_read(struct istore *s, const char *id, struct err *e)
 {
     char rel[ISTORE_FILE_MAX];
+    struct stat st;
     if (container_path(id, "/record.json", rel, e) != 0)
         return NULL;
-    return istore_read_json(s->dir, rel, e);
+    json_t *record = istore_read_json(s->dir, rel, e);
+    /* What a stopped machine makes of a record that was not synced. */
+    if (record == NULL && fstatat(s->dir, rel, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(st.st_mode) && st.st_size == 0)
+        (void)err_set(e, ERR_NOT_FOUND, "container %.12s has no record", id);
+    return record;
 }
 
 int istore_container_update(struct istore *s, const char *id,
@@ -199,10 +220,10 @@ static bool take_away(struct istore *s, const char *rel,
     return renameat(s->dir, rel, s->dir, trash) == 0;
 }
 
-int istore_container_remove(struct istore *s, const char *id, struct err *e)
+int istore_container_drop(struct istore *s, const char *id,
+                          char trash[ISTORE_FILE_MAX], struct err *e)
 {
-    char rel[ISTORE_FILE_MAX], temp[ISTORE_FILE_MAX], trash[ISTORE_FILE_MAX],
-        trash2[ISTORE_FILE_MAX];
+    char rel[ISTORE_FILE_MAX], temp[ISTORE_FILE_MAX], trash2[ISTORE_FILE_MAX];
     if (container_path(id, "", rel, e) != 0 || new_path(id, temp, e) != 0)
         return -1;
     scoped_fd held = istore_lock_shared(s, e);
@@ -213,11 +234,18 @@ int istore_container_remove(struct istore *s, const char *id, struct err *e)
     bool is_half = take_away(s, temp, trash2); /* its maker was killed */
     scope_close(&held);
     held = -1;
-    if (is_made)
-        istore_remove_tree(s->dir, trash);
     if (is_half)
         istore_remove_tree(s->dir, trash2);
     if (!is_made && !is_half)
         return err_sys(e, error, "remove container %.12s", id);
+    return 0;
+}
+
+int istore_container_remove(struct istore *s, const char *id, struct err *e)
+{
+    char trash[ISTORE_FILE_MAX];
+    if (istore_container_drop(s, id, trash, e) != 0)
+        return -1;
+    istore_remove_tree(s->dir, trash);
     return 0;
 }

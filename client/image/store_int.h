@@ -5,7 +5,6 @@
 #include "client/image/store.h"
 
 #define ISTORE_JSON_MAX (4U << 20)
-#define ISTORE_FILE_MAX 256
 #define ISTORE_NEW      "new-" /* begins the name of a container in the making */
 
 struct istore {

@@ -185,22 +185,31 @@ void ct_state(struct istore *s, const char *id, struct ct_state *out)
     json_decref(end);
 }
 
-/* Without a sync: a machine that stops here has lost the process as well. */
+/*
+ * Whole or not at all for those who read it meanwhile, but without a sync: a
+ * machine that stops here has lost the process as well.
+ */
 static int save_unsynced(const char *dir, const char *name, json_t *o,
                          struct err *e)
 {
+    char temp[64];
     scoped_fd fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     scoped_free char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
+    (void)snprintf(temp, sizeof(temp), "%.50s.new", name);
     scoped_fd out =
         fd < 0 || text == NULL
             ? -1
-            : openat(fd, name,
+            : openat(fd, temp,
                      O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
                      0600);
     if (out < 0)
         return err_sys(e, errno, "write %s/%s", dir, name);
-    return io_write_all(out, text, strlen(text), -1, e);
+    if (io_write_all(out, text, strlen(text), -1, e) != 0)
+        return err_prefix(e, "%s/%s", dir, name);
+    if (renameat(fd, temp, fd, name) != 0)
+        return err_sys(e, errno, "write %s/%s", dir, name);
+    return 0;
 }
 
 int ct_state_write(struct istore *s, const char *id, pid_t pid, pid_t monitor,
@@ -210,13 +219,13 @@ int ct_state_write(struct istore *s, const char *id, pid_t pid, pid_t monitor,
     json_int_t now = (json_int_t)clock_wall_s();
     ct_run_dir(id, dir);
     ct_boot_id(boot);
-    if (save(dir, "state.json",
-             json_pack("{s:i,s:I,s:i,s:I,s:s,s:I}", "pid", (int)pid,
-                       "pid_start", (json_int_t)ct_start_time(pid), "monitor",
-                       (int)monitor, "monitor_start",
-                       (json_int_t)ct_start_time(monitor), "boot", boot,
-                       "started", now),
-             e) != 0)
+    if (save_unsynced(dir, "state.json",
+                      json_pack("{s:i,s:I,s:i,s:I,s:s,s:I}", "pid", (int)pid,
+                                "pid_start", (json_int_t)ct_start_time(pid),
+                                "monitor", (int)monitor, "monitor_start",
+                                (json_int_t)ct_start_time(monitor), "boot",
+                                boot, "started", now),
+                      e) != 0)
         return -1;
     ct_dir(s, id, dir);
     return save_unsynced(dir, "exit.json",
@@ -321,6 +330,9 @@ bool ct_wait(struct istore *s, const char *id, int timeout_ms, int *code)
     ct_state(s, id, &st);
     if (told >= 0 && st.status == CT_EXITED && !st.is_known)
         (void)!ct_exit_write(s, id, told, false, "", &e);
+    /* --rm: its record went with it. */
+    if (fd >= 0 && st.status == CT_CREATED)
+        st.exit_code = CT_UNKNOWN;
     if (code != NULL)
         *code = told >= 0 ? told : st.exit_code;
     return true;
@@ -339,16 +351,26 @@ void ct_kill(struct istore *s, const char *id)
     (void)ct_wait(s, id, 10000, NULL);
 }
 
-int ct_remove(struct istore *s, const char *id, struct err *e)
+int ct_drop(struct istore *s, const char *id, char trash[ISTORE_FILE_MAX],
+            struct err *e)
 {
     struct cg_layout l;
     struct err ignored;
     if (cg_detect_self(&l, &ignored) == 0)
         cg_remove(&l, id);
-    int rc = istore_container_remove(s, id, e);
+    int rc = istore_container_drop(s, id, trash, e);
     if (rc == 0)
         life_end(id);
     return rc;
+}
+
+int ct_remove(struct istore *s, const char *id, struct err *e)
+{
+    char trash[ISTORE_FILE_MAX];
+    if (ct_drop(s, id, trash, e) != 0)
+        return -1;
+    istore_remove_tree(istore_dirfd(s), trash);
+    return 0;
 }
 
 static const char *text_of(const json_t *o, const char *key, const char *other)
@@ -468,6 +490,7 @@ int ct_spec(struct istore *s, const char *id, const json_t *r,
                            .cpuset = text_of(l, "cpuset", NULL),
                            .pids = (uint64_t)integer(l, "pids")};
     o->caps = (uint64_t)integer(r, "caps");
+    o->is_passing = json_is_true(json_object_get(r, "rm"));
     o->is_tty = json_is_true(json_object_get(r, "tty"));
     o->has_stdin = json_is_true(json_object_get(r, "stdin"));
     o->is_read_only = json_is_true(json_object_get(r, "read_only"));

@@ -67,6 +67,9 @@ void ct_kill(struct istore *s, const char *id);
  * State: the caller is its keeper (life.h); it does not run.
  */
 must_check int ct_remove(struct istore *s, const char *id, struct err *e);
+/* As ct_remove(), but leaves the files: see istore_container_drop(). */
+must_check int ct_drop(struct istore *s, const char *id,
+                       char trash[ISTORE_FILE_MAX], struct err *e);
 /*
  * The spec of a record; strings point into it or are kept until exit.
  */

@@ -159,7 +159,9 @@ static void clean_records(struct istore *s)
         return;
     for (size_t i = 0; i < n; i++) {
         json_t *record = istore_container_read(s, ids[i], &ignored);
-        bool is_rm = json_is_true(json_object_get(record, "rm"));
+        bool is_rm = record == NULL
+                         ? ignored.code == ERR_NOT_FOUND
+                         : json_is_true(json_object_get(record, "rm"));
         json_decref(record);
         scoped_fd lock = is_rm ? life_take(s, ids[i], &ignored) : -1;
         if (lock >= 0)

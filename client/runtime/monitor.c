@@ -32,6 +32,7 @@ struct mon {
     bool keeps_input; /* started detached: no client will close it */
     bool is_removed;  /* --rm */
     int life;         /* see life.h */
+    char trash[ISTORE_FILE_MAX]; /* what is left of it, or "" */
     struct cg_layout layout;
     struct winsize size; /* of the client's terminal, or 0x0 */
     char input[MON_FRAME_MAX];
@@ -248,16 +249,24 @@ static void finish(struct mon *m, struct istore *s, const char *id, int code,
                    const char *error)
 {
     struct err ignored;
+    if (m->is_removed && ct_drop(s, id, m->trash, &ignored) == 0) {
+        scope_close(&m->life);
+        return;
+    }
     bool is_oom = cg_was_oom_killed(&m->layout, id);
     (void)!ct_exit_write(s, id, code, is_oom, error, &ignored);
-    if (m->is_removed) {
-        (void)!ct_remove(s, id, &ignored);
-    } else {
-        cg_remove(&m->layout, id);
-        life_end(id);
-    }
+    cg_remove(&m->layout, id);
+    life_end(id);
     /* Whoever is told of the end may begin with what comes next. */
     scope_close(&m->life);
+}
+
+/* Nobody waits for the files of --rm to be unlinked. */
+static _Noreturn void empty(struct mon *m, struct istore *s)
+{
+    if (m->trash[0] != '\0')
+        istore_remove_tree(istore_dirfd(s), m->trash);
+    _exit(0);
 }
 
 static _Noreturn void monitor_main(struct mon *m, struct istore *s,
@@ -269,7 +278,7 @@ static _Noreturn void monitor_main(struct mon *m, struct istore *s,
         rt_abandon(&m->run);
         finish(m, s, id, status, e.msg);
         report_failure(m, status, &e);
-        _exit(0);
+        empty(m, s);
     }
     tell(m, 'S', "", 0);
     /* From here on it only waits and takes down.  Without this it would do
@@ -280,7 +289,7 @@ static _Noreturn void monitor_main(struct mon *m, struct istore *s,
     clog_close(&m->log);
     finish(m, s, id, code, "");
     tell(m, 'X', &code, sizeof(code));
-    _exit(0);
+    empty(m, s);
 }
 
 /* Become a background process: nothing of the caller's stays in reach. */

@@ -43,14 +43,16 @@ static int overlay_by_string(const struct rt_spec *s, struct err *e)
     const char *const o[][2] = {{"userxattr", NULL},
                                 {"lowerdir", lower},
                                 {"upperdir", upper},
-                                {"workdir", work}};
-    return rootfs_make_mount("overlay", o, array_len(o), 0, e);
+                                {"workdir", work},
+                                {"volatile", NULL}};
+    return rootfs_make_mount("overlay", o,
+                             array_len(o) - (s->is_passing ? 0 : 1), 0, e);
 }
 
 /* One lowerdir+ per layer (6.5 and later): no bound on the option string. */
 static int overlay(const struct rt_spec *s, struct err *e)
 {
-    const char *o[RT_LAYERS_MAX + 3][2] = {{"userxattr", NULL}};
+    const char *o[RT_LAYERS_MAX + 4][2] = {{"userxattr", NULL}};
     char upper[PATH_MAX], work[PATH_MAX];
     size_t n = 1;
     for (size_t i = 0; i < s->n_lower; i++, n++) {
@@ -63,6 +65,10 @@ static int overlay(const struct rt_spec *s, struct err *e)
     o[n++][1] = upper;
     o[n][0] = "workdir";
     o[n++][1] = work;
+    /* The end of an overlay syncs the whole file system below, unless what it
+     * holds is going to be removed anyway. */
+    if (s->is_passing)
+        o[n++][0] = "volatile";
     struct err first;
     int fd =
         rootfs_make_mount("overlay", (const char *const(*)[2])o, n, 0, &first);

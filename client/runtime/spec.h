@@ -68,8 +68,9 @@ struct rt_spec {
     unsigned short tty_rows, tty_cols; /* 0: unknown */
     bool is_read_only;                 /* the root file system */
     bool is_host_network;
-    bool has_init; /* pid 1 is ours and reaps */
-    bool is_exec;  /* a process beside pid 1 */
+    bool has_init;   /* pid 1 is ours and reaps */
+    bool is_passing; /* --rm: its files need not outlive the machine */
+    bool is_exec;    /* a process beside pid 1 */
     bool no_new_privs;
     bool no_seccomp;
 };
