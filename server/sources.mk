@@ -32,6 +32,9 @@ SERVER_SRC := \
 UNIT_TESTS += \
 	tests/unit/server/test_config.c \
 	tests/unit/server/test_etag.c \
+	tests/unit/server/test_fuzz_manifest.c \
+	tests/unit/server/test_fuzz_range.c \
+	tests/unit/server/test_fuzz_router.c \
 	tests/unit/server/test_range.c \
 	tests/unit/server/test_router.c \
 	tests/unit/server/http/test_body.c \

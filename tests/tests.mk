@@ -58,25 +58,35 @@ deps:
 		apt-get install -qq -y --no-install-recommends $$missing \
 		>/dev/null; fi
 
-# fuzz: libFuzzer on the HTTP parsers; FUZZ_S seconds.
+# fuzz: libFuzzer on what parses bytes of strangers; SECONDS for each target.
+# FUZZ_TARGETS=... for some of them; FUZZ_S is the older name of SECONDS.
+FUZZ_TARGETS ?= http range router manifest
 FUZZ_S ?= 60
-.PHONY: fuzz
-fuzz:
-	@mkdir -p build/fuzz/http.corpus
+FUZZ_SRC := $(SERVER_SRC) $(AUTH_SRC) $(STORAGE_SRC) $(BASE_SRC)
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
+	@mkdir -p build/fuzz
 	clang-14 $(STD) -g -O1 -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -o build/fuzz/http \
-		tests/fuzz/http.c $(filter server/http/%,$(SERVER_SRC)) \
-		$(BASE_SRC) -levent -lcrypto -ljansson -lpthread
-	build/fuzz/http -dict=tests/fuzz/http.dict -max_len=4096 \
-		-max_total_time=$(FUZZ_S) build/fuzz/http.corpus \
-		tests/fuzz/corpus/http
+		-fno-sanitize-recover=undefined -o $@ $< $(FUZZ_SRC) \
+		$(LIBS_SERVER)
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
+	@for t in $(FUZZ_TARGETS); do \
+		mkdir -p build/fuzz/$$t.corpus; \
+		dict=tests/fuzz/$$t.dict; [ -f $$dict ] || dict=; \
+		echo "fuzz $$t"; \
+		build/fuzz/$$t $${dict:+-dict=$$dict} -max_len=4096 \
+		-max_total_time=$(or $(SECONDS),$(FUZZ_S)) -print_final_stats=1 \
+		build/fuzz/$$t.corpus tests/fuzz/corpus/$$t \
+		>build/fuzz/$$t.log 2>&1 || { tail -40 build/fuzz/$$t.log; exit 1; }; \
+		grep -E "^stat::number_of_executed_units" build/fuzz/$$t.log; \
+	done
 
 help:
 	@echo 'make              build berthd (VARIANT=release, asan, tsan, cov)'
 	@echo 'make check        build and run the tests of VARIANT'
 	@echo 'make unit         build and run only the unit tests'
 	@echo 'make long         the tests with many rounds, huge layers, a fresh Debian'
-	@echo 'make fuzz         fuzz the HTTP parsers (FUZZ_S=60, needs clang-14)'
+	@echo 'make fuzz         fuzz the parsers (SECONDS=60 each, needs clang-14)'
 	@echo 'make lint         clang-format and cppcheck'
 	@echo 'make format       lay the sources out'
 	@echo 'make deps         install missing Debian packages (BUILD_ONLY=1)'
