@@ -20,11 +20,12 @@ from conftest import BUILD
 
 BERTH = str(BUILD / "berth")
 BUSYBOX = "/bin/busybox"
-APPLETS = ["sh", "cat", "cut", "date", "dd", "echo", "env", "false", "find",
-           "grep", "head", "hostname", "id", "ip", "kill", "ls", "mkdir",
-           "mknod", "mount", "nproc", "printf", "ps", "pwd", "readlink",
-           "rm", "seq", "sleep", "sort", "stat", "stty", "tail", "test",
-           "touch", "tr", "true", "tty", "umount", "uname", "wc", "yes"]
+APPLETS = ["sh", "cat", "chmod", "chown", "chroot", "cut", "date", "dd", "df",
+           "dmesg", "echo", "env", "false", "find", "grep", "head", "hostname",
+           "id", "ip", "kill", "ln", "ls", "mkdir", "mknod", "mount", "nproc",
+           "ping", "printf", "ps", "pwd", "readlink", "rm", "sed", "seq",
+           "sleep", "sort", "stat", "stty", "tail", "test", "touch", "tr",
+           "true", "tty", "umount", "uname", "unshare", "wc", "yes"]
 WAIT_S = 60
 
 # What every call adds to the environment: the module's own store.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -29,6 +30,9 @@ static int dev_nodes(int dev, struct err *e)
             return err_sys(e, errno, "make /dev/%s", nodes[i].name);
     }
     for (size_t i = 0; i < array_len(links); i++) {
+        /* As docker: only with a kernel that has it. */
+        if (strcmp(links[i][1], "core") == 0 && access(links[i][0], F_OK) != 0)
+            continue;
         if (symlinkat(links[i][0], dev, links[i][1]) != 0)
             return err_sys(e, errno, "make /dev/%s", links[i][1]);
     }
