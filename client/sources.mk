@@ -82,7 +82,10 @@ IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += \
 	tests/unit/client/test_cgroup.c \
+	tests/unit/client/runtime/test_caps.c \
 	tests/unit/client/runtime/test_log.c \
+	tests/unit/client/runtime/test_seccomp.c \
+	tests/unit/client/runtime/test_user.c \
 	tests/unit/client/test_cli.c \
 	tests/unit/client/test_devices.c \
 	tests/unit/client/test_guard.c \

@@ -30,8 +30,8 @@ static const struct range allowed[] = {
     {SYS_setitimer, SYS_sendfile}, /* setitimer getpid sendfile */
     {SYS_connect, SYS_setsockopt}, /* sockets but socket(2) itself */
     {SYS_getsockopt, SYS_getsockopt},
-    {SYS_fork, SYS_chown}, /* fork .. lchown */
-    {SYS_fchown, SYS_getppid},
+    {SYS_fork, SYS_chown},     /* fork .. lchown */
+    {SYS_fchown, SYS_getppid}, /* ptrace among them: kernels from 4.8 on */
     {SYS_getpgrp, SYS_rt_sigsuspend},
     {SYS_sigaltstack, SYS_mknod},
     {SYS_statfs, SYS_sched_rr_get_interval},
@@ -62,8 +62,7 @@ static const struct range allowed[] = {
     {SYS_pidfd_open, SYS_pidfd_open},
     {SYS_close_range, SYS_epoll_pwait2},
     {SYS_landlock_create_ruleset, SYS_futex_waitv},
-    {SYS_ptrace, SYS_ptrace}, /* kernels from 4.8 on */
-    {451, 452},               /* cachestat fchmodat2 */
+    {451, 452}, /* cachestat fchmodat2 */
     {453, 456}, /* map_shadow_stack futex_wake futex_wait futex_requeue */
     {462, 462}, /* mseal */
 };
@@ -138,15 +137,9 @@ static const struct gated gates[] = {
     {SYS_io_uring_register, -1},
 };
 
-/* Denied ones that the ranges do not name stay out; these are allowed too. */
-static const short singles[] = {
-    SYS_sched_yield,      SYS_mremap,          SYS_fanotify_mark,
-    SYS_adjtimex,         SYS_clock_adjtime,   SYS_faccessat2,
-    SYS_openat2,          SYS_memfd_secret,    SYS_rt_sigqueueinfo,
-    SYS_process_mrelease, SYS_tkill,           SYS_futex,
-    SYS_epoll_create,     SYS_seccomp,         SYS_getrandom,
-    SYS_pkey_mprotect,    SYS_copy_file_range,
-};
+/* Allowed between others that are not. */
+static const short singles[] = {SYS_fanotify_mark, SYS_adjtimex,
+                                SYS_clock_adjtime, SYS_epoll_create};
 
 static bool has_cap(uint64_t caps, signed char cap)
 {
