@@ -10,6 +10,7 @@
 #include "client/image/image.h"
 #include "client/image/jobs.h"
 #include "client/image/progress.h"
+#include "client/image/space.h"
 
 #define WIDTH       3
 #define RESUMES_MAX 100
@@ -267,6 +268,18 @@ static int pin_blobs(struct fetch *f, struct err *e)
     return rc;
 }
 
+/* Before the first byte comes, not after the last that fitted. */
+static int check_space(const struct fetch *f, struct err *e)
+{
+    const struct istore_scratch *sc = f->sc;
+    uint64_t need = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        if (!istore_has_blob(istore_scratch_store(sc), f->blobs[i].hex))
+            need = space_sum(need, (uint64_t)f->blobs[i].size);
+    }
+    return need > 0 ? space_check(istore_scratch_dirfd(sc), need, e) : 0;
+}
+
 static int run(struct fetch *f, bool is_quiet, struct err *e)
 {
     struct jobs j = {.n = f->n,
@@ -296,6 +309,8 @@ int fetch_blobs(struct remote *rm, struct istore_scratch *sc,
     int rc = list_blobs(&f, manifest, e);
     if (rc == 0)
         rc = pin_blobs(&f, e);
+    if (rc == 0)
+        rc = check_space(&f, e);
     if (rc == 0)
         rc = run(&f, is_quiet, e);
     for (size_t i = 0; i < f.n; i++) {

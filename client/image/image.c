@@ -250,7 +250,7 @@ static int check_space(struct istore_scratch *sc, const json_t *manifest,
             continue;
         if (image_descriptor(json_array_get(layers, i), hex, &size, e) != 0)
             return -1;
-        need += (uint64_t)size;
+        need = space_sum(need, (uint64_t)size);
     }
     return need > 0 ? space_check(istore_scratch_dirfd(sc), need, e) : 0;
 }

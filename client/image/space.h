@@ -17,6 +17,11 @@
 /* Who writes on and on looks again after so many bytes. */
 #define SPACE_STEP_BYTES (1ULL << 20)
 
+/* a + b, or as much as there can be: sizes come from strangers. */
+static inline uint64_t space_sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
 /*
  * Is there room for `need` bytes on the file system of fd, and a free inode?
  * Errors: ERR_NO_SPACE, with what is needed and what there is.

@@ -1,6 +1,8 @@
 """A full disk under berth: a clear error, nothing half, and removing works."""
 
+import gzip
 import io
+import json
 import os
 import re
 import subprocess
@@ -10,6 +12,7 @@ import pytest
 
 from client_host import BERTH, Host, rootfs_tar
 from conftest import Berthd, kill_started_since
+from rawhttp import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, sha256
 
 DISK = 64 << 20
 KEPT = DISK // 20
@@ -134,17 +137,41 @@ def test_removing_on_a_full_disk(tmp_path, host):
     assert host.berth("run", "--rm", "small:1", "echo", "ok") == "ok\n"
 
 
+def push_layer(http, folder, size):
+    """An image big:v2 whose blob fits on the disk, but not its content."""
+    big_tar(folder / "mid.tar", size, False)
+    plain = (folder / "mid.tar").read_bytes()
+    layer = gzip.compress(plain, 1)
+    config = json.dumps({"rootfs": {"type": "layers",
+                                    "diff_ids": [sha256(plain)]}}).encode()
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST}
+    for key, kind, data in (("config", OCI_CONFIG, config),
+                            ("layers", OCI_LAYER, layer)):
+        found = {"mediaType": kind, "size": len(data),
+                 "digest": http.push_blob("big", data)}
+        manifest[key] = [found] if key == "layers" else found
+    answer = http.put_manifest("big", "v2", json.dumps(manifest).encode())
+    assert answer.status == 201, answer
+
+
 def test_a_pull_that_does_not_fit(tmp_path, host):
     server = Berthd(tmp_path / "registry")
     http = server.client()
-    http.push_image("big", "v1", [os.urandom(DISK // 2) for _ in range(3)])
     before = objects(host)
-    done = subprocess.run(
-        [BERTH, "pull", f"{server.host}/big:v1"], env=host.env,
-        capture_output=True, text=True)
-    assert done.returncode == 1, done
-    assert re.search("no space left", done.stderr, re.I), done
-    assert objects(host) == before
-    assert "big" not in host.berth("images")
+    half = [os.urandom(DISK // 2) for _ in range(3)]
+    http.push_image("big", "v1", half)
+    push_layer(http, tmp_path, 2 * DISK)
+    for tag in ("v1", "v2"):
+        done = subprocess.run(
+            [BERTH, "pull", f"{server.host}/big:{tag}"], env=host.env,
+            capture_output=True, text=True)
+        assert done.returncode == 1, done
+        assert "no space left" in done.stderr, done
+        assert "needed" in done.stderr, done
+        assert ("96.0 MiB needed" in done.stderr) == (tag == "v1"), done
+        assert objects(host) == before
+        assert "big" not in host.berth("images")
+    gets = [line for line in server.log if "GET" in line and "/blobs/" in line]
+    assert len(gets) == 2, gets  # of v2 only: its config and its layer
     http.close()
     server.stop()
