@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "client/cli.h"
+#include "client/image/platform.h"
 #include "client/image/store.h"
 #include "client/run_record.h"
 #include "client/runtime/container.h"
@@ -110,6 +111,9 @@ static int check_flags(struct err *e)
         return err_set(e, ERR_UNSUPPORTED,
                        "--network %s: this version knows none and host",
                        o.network);
+    struct platform platform;
+    if (o.platform != NULL && platform_parse(o.platform, &platform, e) != 0)
+        return err_prefix(e, "--platform");
     if (strcmp(o.pull, "missing") != 0 && strcmp(o.pull, "always") != 0 &&
         strcmp(o.pull, "never") != 0)
         return err_set(e, ERR_INVALID, "--pull: missing, always or never");
@@ -124,25 +128,64 @@ static int check_flags(struct err *e)
     return 0;
 }
 
+/* Is the image for --platform?  An image that does not say is for any. */
+static int check_platform(struct istore *s, const struct istore_image *img,
+                          struct err *e)
+{
+    struct platform want;
+    if (o.platform == NULL)
+        return 0;
+    if (platform_parse(o.platform, &want, e) != 0)
+        return -1;
+    json_t *config = istore_config(s, img, e);
+    if (config == NULL)
+        return -1;
+    const char *os = json_member_string(config, "os");
+    const char *arch = json_member_string(config, "architecture");
+    const char *variant = json_member_string(config, "variant");
+    json_t *entry =
+        json_pack("{s:{s:s,s:s,s:s*}}", "platform", "os", os ? os : "linux",
+                  "architecture", arch ? arch : "", "variant", variant);
+    bool is_match = arch == NULL || platform_matches(&want, entry);
+    int rc = is_match ? 0
+                      : err_set(e, ERR_NOT_FOUND,
+                                "image %.100s is for %.20s/%.20s, not %.60s",
+                                img->name, os ? os : "linux", arch, o.platform);
+    json_decref(entry);
+    json_decref(config);
+    return rc;
+}
+
+static int find_image(struct istore *s, const char *name,
+                      struct istore_image *img, struct err *e)
+{
+    if (istore_resolve(s, name, img, e) != 0)
+        return -1;
+    if (check_platform(s, img, e) == 0)
+        return 0;
+    istore_image_free(img);
+    return -1;
+}
+
 static int get_image(struct istore *s, char *name, struct istore_image *img,
                      struct err *e)
 {
     bool is_always = strcmp(o.pull, "always") == 0;
-    if (!is_always && istore_resolve(s, name, img, e) == 0)
+    if (!is_always && find_image(s, name, img, e) == 0)
         return 0;
     if (!is_always &&
         (e->code != ERR_NOT_FOUND || strcmp(o.pull, "never") == 0))
         return -1;
-    char pull[] = "pull", quiet[] = "--platform";
+    char pull[] = "pull", platform[] = "--platform";
     char *argv[5] = {pull, name, NULL, NULL, NULL};
     if (o.platform != NULL) {
-        argv[1] = quiet;
+        argv[1] = platform;
         argv[2] = (char *)(uintptr_t)o.platform;
         argv[3] = name;
     }
     if (cmd_run_image(argv) != 0)
         return err_set(e, ERR_NOT_FOUND, "%s", ""); /* it said why */
-    return istore_resolve(s, name, img, e);
+    return find_image(s, name, img, e);
 }
 
 static int put_text(int dir, const char *name, const char *text, struct err *e)

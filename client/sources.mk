@@ -35,6 +35,7 @@ CLIENT_SRC := \
 	client/runtime/start.c \
 	client/runtime/user.c \
 	client/image/describe.c \
+	client/image/platform.c \
 	client/image/reference.c \
 	client/image/store.c \
 	client/image/store_container.c \
@@ -58,7 +59,6 @@ IMAGE_SRC := \
 	client/image/load_oci.c \
 	client/image/origin.c \
 	client/image/pack.c \
-	client/image/platform.c \
 	client/image/progress.c \
 	client/image/remote.c \
 	client/image/remote_auth.c \
