@@ -212,12 +212,12 @@ static int save_unsynced(const char *dir, const char *name, json_t *o,
     return 0;
 }
 
-int ct_state_write(struct istore *s, const char *id, pid_t pid, pid_t monitor,
-                   struct err *e)
+int ct_state_write(struct istore *s, const struct rt_spec *spec, pid_t pid,
+                   pid_t monitor, struct err *e)
 {
     char dir[PATH_MAX], boot[64];
     json_int_t now = (json_int_t)clock_wall_s();
-    ct_run_dir(id, dir);
+    ct_run_dir(spec->id, dir);
     ct_boot_id(boot);
     if (save_unsynced(dir, "state.json",
                       json_pack("{s:i,s:I,s:i,s:I,s:s,s:I}", "pid", (int)pid,
@@ -227,7 +227,9 @@ int ct_state_write(struct istore *s, const char *id, pid_t pid, pid_t monitor,
                                 boot, "started", now),
                       e) != 0)
         return -1;
-    ct_dir(s, id, dir);
+    if (spec->is_passing)
+        return 0;
+    ct_dir(s, spec->id, dir);
     return save_unsynced(dir, "exit.json",
                          json_pack("{s:i,s:b,s:I}", "code", CT_UNKNOWN, "known",
                                    0, "started", now),

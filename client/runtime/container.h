@@ -46,9 +46,12 @@ void ct_run_dir(const char *id, char out[PATH_MAX]);
 must_check int ct_find(struct istore *s, const char *text, char id[ISTORE_HEX],
                        struct err *e);
 void ct_state(struct istore *s, const char *id, struct ct_state *out);
-/* "It runs from now on": state.json and an exit.json that says unknown. */
-must_check int ct_state_write(struct istore *s, const char *id, pid_t pid,
-                              pid_t monitor, struct err *e);
+/*
+ * "It runs from now on": state.json and an exit.json that says unknown, the
+ * latter not with --rm, whose end nobody asks for later.
+ */
+must_check int ct_state_write(struct istore *s, const struct rt_spec *spec,
+                              pid_t pid, pid_t monitor, struct err *e);
 must_check int ct_exit_write(struct istore *s, const char *id, int code,
                              bool is_oom, const char *error, struct err *e);
 /* A pidfd of the running pid 1, checked against its start time. */

@@ -213,7 +213,7 @@ static int launch(struct mon *m, struct istore *s, const char *id,
         rt_clone(&spec, l, stdio, &m->run, e) != 0)
         return -1;
     /* Known to everybody before it may run: rule 3 of container.h. */
-    if (ct_state_write(s, id, m->run.pid, getpid(), e) != 0 ||
+    if (ct_state_write(s, &spec, m->run.pid, getpid(), e) != 0 ||
         rt_go(&m->run, e) != 0)
         return -1;
     for (int i = 0; i < 3; i++)
@@ -337,10 +337,9 @@ int mon_start(struct istore *s, const char *id, int life, bool is_detached,
     (void)fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
-        /* Own session: a closed terminal must not reach the container. */
+        /* Own session: a closed terminal must not reach the container.  It
+         * stays our child, and becomes init's when we end before it. */
         (void)setsid();
-        if (fork() != 0)
-            _exit(0);
         settle(&m, s);
         monitor_main(&m, s, id);
     }
@@ -348,7 +347,6 @@ int mon_start(struct istore *s, const char *id, int life, bool is_detached,
     (void)close(ctl[1]);
     if (pid < 0)
         return err_sys(e, errno, "fork the monitor");
-    (void)waitpid(pid, NULL, 0);
     *out = (struct mon_client){data[0], ctl[0], sigs};
     return 0;
 }
