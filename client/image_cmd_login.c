@@ -59,13 +59,17 @@ static int ask(const char *what, bool is_secret, char *out, size_t size,
         return err_set(e, ERR_INVALID,
                        "no terminal to ask at: give --username and "
                        "--password-stdin");
-    (void)fprintf(stderr, "%s: ", is_secret ? "Password" : "Username");
     quiet = old;
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    /* Before the prompt: who answers at once is not shown, nor lost. */
     if (is_secret)
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    int rc = read_line(stdin, what, out, size, e);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    (void)fprintf(stderr, "%s: ", is_secret ? "Password" : "Username");
+    int rc = cancel_poll(STDIN_FILENO)
+                 ? read_line(stdin, what, out, size, e)
+                 : err_set(e, ERR_CANCELLED, "interrupted");
+    if (is_secret)
+        (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &old);
     if (is_secret)
         (void)fputc('\n', stderr);
     return rc;
@@ -135,7 +139,7 @@ static int login(const struct login *l, const char *server,
 int cmd_login(int argc, char **argv)
 {
     struct login l = {.user = NULL};
-    struct remote_options o = {.cancel = NULL};
+    struct remote_options o = {.cancel = cancel_flag()};
     bool tls_verify = true;
     const struct cli_flag flags[] = {
         {"cert-dir", 0, CLI_STR, &o.cert_dir, "DIR",
@@ -161,8 +165,12 @@ int cmd_login(int argc, char **argv)
     if (r != CLI_OK)
         return r == CLI_HELP ? 0 : cli_fail(125, &e);
     o.is_insecure = !tls_verify;
-    if (login(&l, n > 0 ? args[0] : NULL, &o, &e) != 0)
+    /* Ctrl-C at a password must not leave a terminal without its echo. */
+    cancel_catch();
+    if (login(&l, n > 0 ? args[0] : NULL, &o, &e) != 0) {
+        cancel_die();
         return cli_fail(1, &e);
+    }
     return 0;
 }
 

@@ -95,6 +95,8 @@ static int pull_image(struct pull *p, const struct reference *r,
     json_decref(m);
     /* Unpacking is done by a child: signals reach it, and end both. */
     cancel_release();
+    if (rc == 0 && atomic_load(cancel_flag()))
+        rc = err_set(e, ERR_CANCELLED, "interrupted");
     if (rc != 0)
         return -1;
     reference_format(r, name);

@@ -99,6 +99,7 @@ UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_credential.c \
 	test_decode.c \
 	test_image.c \
+	test_jobs.c \
 	test_layer.c \
 	test_origin.c \
 	test_reference.c \

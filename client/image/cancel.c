@@ -1,5 +1,7 @@
 #include "client/image/cancel.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 
@@ -41,6 +43,23 @@ void cancel_release(void)
 const atomic_bool *cancel_flag(void)
 {
     return &is_asked;
+}
+
+bool cancel_poll(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    sigset_t caught, old;
+    int rc;
+    (void)sigemptyset(&caught);
+    for (size_t i = 0; i < array_len(signals); i++)
+        (void)sigaddset(&caught, signals[i]);
+    /* Only while ppoll() sleeps: none comes between the look and the sleep. */
+    (void)sigprocmask(SIG_BLOCK, &caught, &old);
+    do {
+        rc = atomic_load(&is_asked) ? 0 : ppoll(&p, 1, NULL, &old);
+    } while (rc < 0 && errno == EINTR);
+    (void)sigprocmask(SIG_SETMASK, &old, NULL);
+    return rc > 0;
 }
 
 void cancel_die(void)

@@ -13,6 +13,8 @@ void cancel_catch(void);
 /* Back to what signals usually do; a flag that is set stays set. */
 void cancel_release(void);
 const atomic_bool *cancel_flag(void);
+/* Wait until fd can be read; false when the flag came first. */
+bool cancel_poll(int fd);
 /* When the flag is set: end as the signal would have ended us. */
 void cancel_die(void);
 

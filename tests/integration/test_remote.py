@@ -1,13 +1,16 @@
 """berth pull, push and login against a registry that misbehaves on demand."""
 
 import base64
+import fcntl
 import json
 import os
 import pathlib
 import pty
 import re
+import select
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -431,23 +434,29 @@ def test_interrupted(reg, image, sig):
     berth("pull", f"{reg.host}/t:1")
 
 
-def on_a_terminal(*args):
-    """What berth writes to a terminal."""
+def on_a_terminal(*args, say=(), code=0):
+    """What berth writes to a terminal; say: (prompt, answer) in turn."""
     mine, theirs = pty.openpty()
     proc = subprocess.Popen([BERTH, *args], stdin=theirs, stdout=theirs,
-                            stderr=theirs, close_fds=True)
-    os.close(theirs)
-    out = b""
+                            stderr=theirs, start_new_session=True,
+                            preexec_fn=lambda: fcntl.ioctl(
+                                0, termios.TIOCSCTTY, 0))
+    out, say, end = b"", list(say), time.monotonic() + 60
     while True:
-        try:
-            part = os.read(mine, 65536)
-        except OSError:
-            part = b""
-        if not part:
+        if time.monotonic() > end:
+            proc.kill()
+            pytest.fail(f"no end: {out}")
+        if select.select([mine], [], [], 0.1)[0]:
+            out += os.read(mine, 65536)
+            if say and out.endswith(say[0][0]):
+                os.write(mine, say.pop(0)[1])
+        elif proc.poll() is not None:
             break
-        out += part
+    has_echo = bool(termios.tcgetattr(theirs)[3] & termios.ECHO)
     os.close(mine)
-    assert proc.wait(60) == 0, out
+    os.close(theirs)
+    assert proc.wait(60) == code, out
+    assert has_echo and not say, out
     return out.decode()
 
 
@@ -679,6 +688,16 @@ def test_login(reg, image, home, guard):
     assert "Removed" in berth("logout", reg.host).stdout
     assert "Not logged in" in berth("logout", reg.host).stdout
     assert json.loads(path.read_text())["auths"] == {}
+
+
+def test_login_asks(reg, home):
+    reg.guard = basic("u", "p w")
+    out = on_a_terminal("login", reg.host, say=[(b"Username: ", b"u\n"),
+                                                (b"Password: ", b"p w\n")])
+    assert "Login Succeeded" in out and "p w" not in out
+    # Ctrl-C at the password leaves the terminal as it was.
+    on_a_terminal("login", "-u", "u", reg.host, code=-signal.SIGINT,
+                  say=[(b"Password: ", b"\x03")])
 
 
 def test_podman_reads_what_login_wrote(reg, home):
