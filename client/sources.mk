@@ -45,6 +45,7 @@ CLIENT_MAIN := client/main.c
 IMAGE_SRC := \
 	client/image/cancel.c \
 	client/image/certs.c \
+	client/image/child.c \
 	client/image/confine.c \
 	client/image/credential.c \
 	client/image/credhelper.c \

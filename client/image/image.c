@@ -220,7 +220,7 @@ static int unpack_one(struct istore_scratch *sc, const json_t *ids,
         return err_set(e, ERR_INVALID, "a diff id of the image is damaged");
     /* The config tells which layer it is; the blob may still be another. */
     if (istore_has_layer(s, img->layers[i])) {
-        int rc = layer_check(s, img->layers[i], img->blobs[i], diff, e);
+        int rc = layer_check(sc, img->layers[i], img->blobs[i], diff, e);
         return rc == 0 ? 0 : err_prefix(e, "layer %.12s", img->blobs[i]);
     }
     scoped_fd blob = istore_blob_open(s, img->blobs[i], e);

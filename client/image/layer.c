@@ -3,26 +3,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "client/image/child.h"
 #include "client/image/confine.h"
 #include "client/image/decode.h"
 #include "client/image/store_int.h"
 #include "client/image/unpack.h"
 
 #define MOUNT_DATA_MAX 4095
+
+/* What the child reports through its pipe. */
+struct report {
+    int rc;
+    struct err err;
+    char diff_id[ISTORE_HEX];
+    char blob[ISTORE_HEX]; /* of the compressed stream */
+    struct unpack_result unpacked;
+};
 
 /* What the child is to do. */
 struct job {
@@ -32,15 +39,7 @@ struct job {
     size_t n;                        /* of them */
     char folder[24];                 /* in the scratch folder */
     struct unpack_limits limits;
-};
-
-/* What the child reports through its pipe. */
-struct report {
-    int rc;
-    struct err err;
-    char diff_id[ISTORE_HEX];
-    char blob[ISTORE_HEX]; /* of the compressed stream */
-    struct unpack_result unpacked;
+    struct report report;
 };
 
 void layer_chain(const char *below, const char *diff_id, char out[ISTORE_HEX])
@@ -151,45 +150,22 @@ static int unpack_in_child(const struct job *j, int out, struct report *r)
     return rc;
 }
 
-static int run_child(const struct job *j, struct report *r, struct err *e)
+static void work(void *arg, int out)
 {
-    int ends[2], status;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return err_sys(e, errno, "pipe");
-    scoped_fd in = ends[0], out = ends[1];
-    pid_t parent = getpid(), pid = fork();
-    if (pid < 0)
-        return err_sys(e, errno, "fork");
-    if (pid == 0) {
-        struct err quiet;
-        /* A killed pull takes this with it, or the lock of the scratch folder
-         * that was inherited here would keep that alive. */
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        if (getppid() != parent)
-            _exit(1);
-        r->rc = unpack_in_child(j, out, r);
-        _exit(io_write_all(out, r, sizeof(*r), -1, &quiet) == 0 ? 0 : 1);
-    }
-    scope_close(&out);
-    out = -1;
-    size_t got = 0;
-    while (got < sizeof(*r)) {
-        ssize_t k = read(in, (char *)r + got, sizeof(*r) - got);
-        if (k == 0 || (k < 0 && errno != EINTR))
-            break;
-        if (k > 0)
-            got += (size_t)k;
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (got < sizeof(*r))
-        return err_set(e, ERR_IO, "the unpacking process died (%s %d)",
-                       WIFSIGNALED(status) ? "signal" : "exit status",
-                       WIFSIGNALED(status) ? WTERMSIG(status)
-                                           : WEXITSTATUS(status));
-    if (r->rc != 0)
-        *e = r->err;
-    return r->rc;
+    struct job *j = arg;
+    struct err quiet;
+    j->report.rc = unpack_in_child(j, out, &j->report);
+    (void)!io_write_all(out, &j->report, sizeof(j->report), -1, &quiet);
+}
+
+static int on_report(void *arg, int in, struct err *e)
+{
+    struct job *j = arg;
+    if (child_get(in, &j->report, sizeof(j->report), e) != 0)
+        return -1;
+    if (j->report.rc != 0)
+        *e = j->report.err;
+    return j->report.rc;
 }
 
 static int make_folders(int dir, const char *folder, struct err *e)
@@ -258,8 +234,8 @@ int layer_add(struct istore_scratch *sc, int blob,
               const char (*lower)[ISTORE_HEX], size_t n_lower,
               const char *diff_id, struct layer_result *out, struct err *e)
 {
-    struct report r = {.rc = -1};
     struct job j = {.sc = sc, .blob = blob, .lower = lower, .n = n_lower};
+    struct report *r = &j.report;
     char name[17];
     struct istore *s = istore_scratch_store(sc);
     int dir = istore_scratch_dirfd(sc);
@@ -278,22 +254,23 @@ int layer_add(struct istore_scratch *sc, int blob,
         return -1;
     if (lseek(blob, 0, SEEK_SET) != 0)
         return err_sys(e, errno, "rewind the layer");
-    if (run_child(&j, &r, e) != 0)
+    if (child_run(work, on_report, &j, e) != 0)
         return -1;
     /* What the layer does not speak of stays as it was, times included. */
-    if (n_lower > 0 && !r.unpacked.has_root &&
+    if (n_lower > 0 && !r->unpacked.has_root &&
         istore_root_inherit(s, lower[n_lower - 1], fs, true, e) != 0)
         return -1;
-    if (diff_id != NULL && strcmp(diff_id, r.diff_id) != 0)
-        return other_content(r.diff_id, diff_id, e);
-    if (write_meta(dir, j.folder, &r, e) != 0)
+    if (diff_id != NULL && strcmp(diff_id, r->diff_id) != 0)
+        return other_content(r->diff_id, diff_id, e);
+    if (write_meta(dir, j.folder, r, e) != 0)
         return -1;
     if (syncfs(fs) != 0)
         return err_sys(e, errno, "sync the layer");
-    memcpy(out->diff_id, r.diff_id, ISTORE_HEX);
-    layer_chain(n_lower > 0 ? lower[n_lower - 1] : NULL, r.diff_id, out->chain);
-    out->size = r.unpacked.bytes;
-    out->skipped = r.unpacked.skipped;
+    memcpy(out->diff_id, r->diff_id, ISTORE_HEX);
+    layer_chain(n_lower > 0 ? lower[n_lower - 1] : NULL, r->diff_id,
+                out->chain);
+    out->size = r->unpacked.bytes;
+    out->skipped = r->unpacked.skipped;
     return istore_layer_add(sc, j.folder, out->chain, e);
 }
 
@@ -309,20 +286,68 @@ static bool is_made_of(struct istore *s, const char *chain, const char *hex)
     return is_same;
 }
 
-int layer_check(struct istore *s, const char *chain, const char *blob_hex,
-                const char *diff_id, struct err *e)
+/* ---- hashing a blob's content -------------------------------------------*/
+
+struct check {
+    const char *jail; /* an empty folder */
+    int blob;
+    struct {
+        int rc;
+        struct err err;
+        char diff_id[ISTORE_HEX];
+    } report;
+};
+
+static int check_in_child(struct check *c, int out)
 {
     struct decode *d;
-    char got[ISTORE_HEX];
+    struct err *e = &c->report.err;
+    if (decode_open(c->blob, &d, e) != 0 || confine_begin(e) != 0)
+        return -1;
+    int jail = open(c->jail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int keep[] = {c->blob, jail, out};
+    if (jail < 0)
+        return err_sys(e, errno, "open %s", c->jail);
+    if (confine_end(c->jail, jail, keep, array_len(keep), e) != 0)
+        return -1;
+    int rc = decode_drain(d, e);
+    decode_diff_id(d, c->report.diff_id);
+    return rc;
+}
+
+static void work_check(void *arg, int out)
+{
+    struct check *c = arg;
+    struct err quiet;
+    c->report.rc = check_in_child(c, out);
+    (void)!io_write_all(out, &c->report, sizeof(c->report), -1, &quiet);
+}
+
+static int on_check(void *arg, int in, struct err *e)
+{
+    struct check *c = arg;
+    if (child_get(in, &c->report, sizeof(c->report), e) != 0)
+        return -1;
+    if (c->report.rc != 0)
+        *e = c->report.err;
+    return c->report.rc;
+}
+
+int layer_check(struct istore_scratch *sc, const char *chain,
+                const char *blob_hex, const char *diff_id, struct err *e)
+{
+    struct istore *s = istore_scratch_store(sc);
+    char jail[PATH_MAX + 64];
     if (is_made_of(s, chain, blob_hex))
         return 0;
     scoped_fd blob = istore_blob_open(s, blob_hex, e);
-    if (blob < 0 || decode_open(blob, &d, e) != 0)
+    if (blob < 0 || io_mkdir(istore_scratch_dirfd(sc), "jail", 0700, e) != 0)
         return -1;
-    int rc = decode_drain(d, e);
-    decode_diff_id(d, got);
-    decode_free(d);
-    if (rc == 0 && strcmp(got, diff_id) != 0)
-        rc = other_content(got, diff_id, e);
-    return rc;
+    (void)snprintf(jail, sizeof(jail), "%s/jail", istore_scratch_path(sc));
+    struct check c = {.jail = jail, .blob = blob};
+    if (child_run(work_check, on_check, &c, e) != 0)
+        return -1;
+    return strcmp(c.report.diff_id, diff_id) == 0
+               ? 0
+               : other_content(c.report.diff_id, diff_id, e);
 }

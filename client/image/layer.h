@@ -34,10 +34,10 @@ must_check int layer_add(struct istore_scratch *sc, int blob,
 
 /*
  * Is the blob what the store's layer `chain` was made of?  It is when it is
- * the very blob, else its content is hashed.
+ * the very blob, else its content is hashed (in a cage, too).
  * Errors: ERR_DIGEST when it holds something else.
  */
-must_check int layer_check(struct istore *s, const char *chain,
+must_check int layer_check(struct istore_scratch *sc, const char *chain,
                            const char *blob_hex, const char *diff_id,
                            struct err *e);
 
