@@ -68,6 +68,7 @@ IMAGE_SRC := \
 	client/image/save_oci.c \
 	client/image/space.c \
 	client/image/spool.c \
+	client/image/spool_tar.c \
 	client/image/transfer.c \
 	client/image/tree.c \
 	client/image/unpack.c \
@@ -117,3 +118,5 @@ $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
 $(OUT)/tests/unit/client/image/test_confine: WRAP := -Wl,--wrap=unpack_tar
 $(addprefix $(OUT)/tests/unit/client/image/,test_image test_layer test_unpack): \
 	WRAP := $(addprefix -Wl$(comma)--wrap=,fdatasync fsync syncfs)
+# What is believed of the process that reads an archive.
+$(OUT)/tests/unit/client/image/test_spool: WRAP := -Wl,--wrap=child_run

@@ -1,11 +1,8 @@
 #include "client/image/spool.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,25 +12,11 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/num.h"
-#include "client/image/decode.h"
+#include "client/image/space.h"
+#include "client/image/spool_int.h"
 
 #define COPY_BYTES (256U << 10)
 #define LINKS_MAX  8
-
-struct entry {
-    struct spool_file file; /* first: a file's entry is found from it */
-    char *name;
-    char *link;      /* name that it stands for, or NULL */
-    bool is_kept;    /* a blob of the store now */
-    unsigned number; /* of the file in the scratch folder */
-};
-
-struct spool {
-    struct istore_scratch *sc;
-    struct entry *list; /* sorted by name once all are read */
-    size_t n, cap, name_bytes;
-    uint64_t bytes;
-};
 
 /* ---- names ---------------------------------------------------------------*/
 
@@ -77,8 +60,7 @@ bool spool_join(const char *from, const char *target, char out[PATH_MAX])
     return append(target, out, n);
 }
 
-/* A clean name, without a "..". */
-static int clean_name(const char *text, char out[PATH_MAX], struct err *e)
+int spool_clean(const char *text, char out[PATH_MAX], struct err *e)
 {
     bool is_up = false;
     for (const char *p = text; *p != '\0'; p += strcspn(p, "/")) {
@@ -94,8 +76,8 @@ static int clean_name(const char *text, char out[PATH_MAX], struct err *e)
 
 /* ---- entries -------------------------------------------------------------*/
 
-static struct entry *add_entry(struct spool *sp, const char *name,
-                               const char *link, struct err *e)
+struct spool_entry *spool_add(struct spool *sp, const char *name,
+                              const char *link, struct err *e)
 {
     size_t more = strlen(name) + (link != NULL ? strlen(link) : 0);
     if (sp->n >= SPOOL_MAX_ENTRIES || more > SPOOL_MAX_NAMES - sp->name_bytes) {
@@ -107,7 +89,7 @@ static struct entry *add_entry(struct spool *sp, const char *name,
     }
     if (sp->n == sp->cap) {
         size_t cap = sp->cap ? sp->cap * 2 : 64;
-        struct entry *list = realloc(sp->list, cap * sizeof(*list));
+        struct spool_entry *list = realloc(sp->list, cap * sizeof(*list));
         if (list == NULL) {
             (void)err_set(e, ERR_NO_MEMORY, "archive: out of memory");
             return NULL;
@@ -115,8 +97,8 @@ static struct entry *add_entry(struct spool *sp, const char *name,
         sp->list = list;
         sp->cap = cap;
     }
-    struct entry *x = &sp->list[sp->n];
-    *x = (struct entry){.number = (unsigned)sp->n};
+    struct spool_entry *x = &sp->list[sp->n];
+    *x = (struct spool_entry){.number = (unsigned)sp->n};
     x->name = strdup(name);
     x->link = link != NULL ? strdup(link) : NULL;
     if (x->name == NULL || (link != NULL && x->link == NULL)) {
@@ -130,62 +112,115 @@ static struct entry *add_entry(struct spool *sp, const char *name,
     return x;
 }
 
-static void file_name(const struct entry *x, char out[24])
+void spool_clear(struct spool *sp)
+{
+    for (size_t i = 0; i < sp->n; i++) {
+        free(sp->list[i].name);
+        free(sp->list[i].link);
+    }
+    free(sp->list);
+    sp->list = NULL;
+    sp->n = sp->cap = sp->name_bytes = 0;
+}
+
+void spool_file_name(const struct spool_entry *x, char out[24])
 {
     (void)snprintf(out, 24, "s-%u", x->number);
 }
 
-/* A file of the scratch folder that is being written. */
-struct writer {
-    struct spool *sp;
-    struct entry *entry;
-    struct hash *hash;
-    int fd;
-};
-
-static int writer_open(struct writer *w, struct err *e)
+/* As above, from the scratch folder. */
+static void path_of(const struct spool_entry *x, char out[48])
 {
     char file[24];
-    file_name(w->entry, file);
-    w->hash = hash_new(HASH_SHA256);
-    if (w->hash == NULL)
-        return err_set(e, ERR_NO_MEMORY, "archive: out of memory");
-    w->fd = openat(istore_scratch_dirfd(w->sp->sc), file,
-                   O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    spool_file_name(x, file);
+    (void)snprintf(out, 48, SPOOL_FOLDER "/%s", file);
+}
+
+int spool_writer_open(struct spool_writer *w, int dir,
+                      const struct spool_entry *x, struct err *e)
+{
+    char file[24];
+    spool_file_name(x, file);
+    *w = (struct spool_writer){.dir = dir};
+    w->fd = openat(dir, file,
+                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return w->fd >= 0 ? 0 : err_sys(e, errno, "make a file");
 }
 
-static int writer_put(struct writer *w, const void *data, size_t n,
-                      struct err *e)
+int spool_writer_put(struct spool_writer *w, const void *data, size_t n,
+                     struct err *e)
 {
-    if (n > SPOOL_MAX_BYTES - w->sp->bytes)
-        return err_set(e, ERR_TOO_LARGE, "the archive is over %llu bytes",
-                       (unsigned long long)SPOOL_MAX_BYTES);
-    w->sp->bytes += n;
-    w->entry->file.size += n;
-    hash_update(w->hash, data, n);
+    if (w->size >= w->checked) {
+        w->checked = w->size + SPACE_STEP_BYTES;
+        if (space_check(w->fd, n, e) != 0)
+            return -1;
+    }
+    w->size += n;
     return io_write_all(w->fd, data, n, -1, e);
 }
 
-static void writer_close(struct writer *w)
+/* ---- when all are read ---------------------------------------------------*/
+
+static int hash_fd(int fd, char *buf, struct spool_file *f, struct err *e)
 {
     unsigned char raw[HASH_MAX];
-    if (w->hash != NULL) {
-        hash_peek(w->hash, raw);
-        num_hex(raw, 32, w->entry->file.hex);
+    struct hash *h = hash_new(HASH_SHA256);
+    if (h == NULL)
+        return err_set(e, ERR_NO_MEMORY, "archive: out of memory");
+    int rc = 0;
+    for (uint64_t off = 0; off < f->size && rc == 0;) {
+        size_t n =
+            f->size - off < COPY_BYTES ? (size_t)(f->size - off) : COPY_BYTES;
+        rc = io_read_exact(fd, buf, n, (off_t)off, e);
+        if (rc == 0)
+            hash_update(h, buf, n);
+        off += n;
     }
-    hash_free(w->hash);
-    scope_close(&w->fd);
+    hash_peek(h, raw);
+    hash_free(h);
+    num_hex(raw, 32, f->hex);
+    return rc;
+}
+
+/*
+ * Size and digest of each file, from the file: who wrote it read hostile
+ * bytes, so neither is taken from him, nor that it is a file.
+ */
+static int hash_all(struct spool *sp, struct err *e)
+{
+    scoped_free char *buf = malloc(COPY_BYTES);
+    if (buf == NULL)
+        return err_set(e, ERR_NO_MEMORY, "archive: out of memory");
+    for (size_t i = 0; i < sp->n; i++) {
+        struct stat st;
+        char path[48];
+        if (sp->list[i].link != NULL)
+            continue;
+        path_of(&sp->list[i], path);
+        int dir = istore_scratch_dirfd(sp->sc);
+        if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            return err_sys(e, errno, "file of %.100s", sp->list[i].name);
+        if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+            return err_set(e, ERR_INVALID, "%.100s is no file",
+                           sp->list[i].name);
+        scoped_fd fd = openat(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fchmod(fd, 0600) != 0)
+            return err_sys(e, errno, "open %.100s", sp->list[i].name);
+        sp->list[i].file.size = (uint64_t)st.st_size;
+        if (hash_fd(fd, buf, &sp->list[i].file, e) != 0)
+            return err_prefix(e, "%.100s", sp->list[i].name);
+    }
+    return 0;
 }
 
 static int compare_names(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct spool_entry *x = a, *y = b;
     int d = strcmp(x->name, y->name);
     return d != 0 ? d : (x->number > y->number) - (x->number < y->number);
 }
 
-static bool is_same(const struct entry *a, const struct entry *b)
+static bool is_same(const struct spool_entry *a, const struct spool_entry *b)
 {
     if (a->link != NULL || b->link != NULL)
         return a->link != NULL && b->link != NULL &&
@@ -198,9 +233,11 @@ static int settle(struct spool *sp, struct err *e)
 {
     if (sp->n == 0)
         return err_set(e, ERR_INVALID, "the archive is empty");
+    if (hash_all(sp, e) != 0)
+        return -1;
     qsort(sp->list, sp->n, sizeof(*sp->list), compare_names);
     for (size_t i = 1; i < sp->n; i++) {
-        const struct entry *a = &sp->list[i - 1], *b = &sp->list[i];
+        const struct spool_entry *a = &sp->list[i - 1], *b = &sp->list[i];
         if (strcmp(a->name, b->name) == 0 && !is_same(a, b))
             return err_set(e, ERR_INVALID,
                            "the archive has two different files \"%.100s\"",
@@ -209,141 +246,18 @@ static int settle(struct spool *sp, struct err *e)
     return 0;
 }
 
-/* ---- from a tar ----------------------------------------------------------*/
-
-struct tar {
-    struct decode *decode;
-    struct archive *a;
-    struct err read_error;
-};
-
-static int copy_data(struct tar *t, struct writer *w, int64_t size,
-                     struct err *e)
-{
-    const void *data;
-    size_t n;
-    la_int64_t off;
-    int rc;
-    while ((rc = archive_read_data_block(t->a, &data, &n, &off)) ==
-           ARCHIVE_OK) {
-        /* A sparse file may claim terabytes that no byte backs. */
-        if (off < 0 || (uint64_t)off != w->entry->file.size)
-            return err_set(e, ERR_UNSUPPORTED, "a sparse file");
-        if (writer_put(w, data, n, e) != 0)
-            return -1;
-    }
-    if (rc != ARCHIVE_EOF)
-        return err_set(e, ERR_INVALID, "bad tar: %.150s",
-                       archive_error_string(t->a));
-    if (size < 0 || (uint64_t)size != w->entry->file.size)
-        return err_set(e, ERR_INVALID, "not of the size that it says");
-    return 0;
-}
-
-static int put_file(struct spool *sp, struct tar *t, const char *name,
-                    int64_t size, struct err *e)
-{
-    struct writer w = {.sp = sp, .fd = -1};
-    w.entry = add_entry(sp, name, NULL, e);
-    if (w.entry == NULL)
-        return -1;
-    int rc = writer_open(&w, e);
-    if (rc == 0)
-        rc = copy_data(t, &w, size, e);
-    writer_close(&w);
-    return rc == 0 ? 0 : err_prefix(e, "%.100s", name);
-}
-
-/* A link whose target leaves the archive stays without one. */
-static int put_link(struct spool *sp, const char *name, const char *from,
-                    const char *target, struct err *e)
-{
-    char to[PATH_MAX];
-    if (!spool_join(from, target, to))
-        to[0] = '\0';
-    return add_entry(sp, name, to, e) != NULL ? 0 : -1;
-}
-
-static int put_entry(struct spool *sp, struct tar *t,
-                     struct archive_entry *entry, struct err *e)
-{
-    char name[PATH_MAX];
-    const char *text = archive_entry_pathname(entry);
-    const char *hard = archive_entry_hardlink(entry);
-    const char *soft = archive_entry_symlink(entry);
-    mode_t type = archive_entry_filetype(entry);
-    if (text == NULL)
-        return err_set(e, ERR_INVALID, "an entry of the archive has no name");
-    if (clean_name(text, name, e) != 0)
-        return -1;
-    if (hard != NULL)
-        return put_link(sp, name, NULL, hard, e);
-    if (type == S_IFDIR)
-        return 0;
-    if (name[0] != '\0' && type == S_IFLNK && soft != NULL)
-        return put_link(sp, name, name, soft, e);
-    if (name[0] == '\0' || type != S_IFREG)
-        return err_set(e, ERR_INVALID, "\"%.100s\" is no file", text);
-    return put_file(sp, t, name, archive_entry_size(entry), e);
-}
-
-static la_ssize_t on_read(struct archive *a, void *arg, const void **data)
-{
-    struct tar *t = arg;
-    size_t n;
-    if (decode_read(t->decode, data, &n, &t->read_error) != 0) {
-        archive_set_error(a, EIO, "%s", t->read_error.msg);
-        return ARCHIVE_FATAL;
-    }
-    return (la_ssize_t)n;
-}
-
-static int read_entries(struct spool *sp, struct tar *t, struct err *e)
-{
-    struct archive_entry *entry;
-    if (archive_read_support_format_tar(t->a) != ARCHIVE_OK)
-        return err_set(e, ERR_INTERNAL, "libarchive has no tar reader");
-    int rc = archive_read_open(t->a, t, NULL, on_read, NULL), mine = 0;
-    while (rc == ARCHIVE_OK && mine == 0) {
-        rc = archive_read_next_header(t->a, &entry);
-        if (rc == ARCHIVE_OK)
-            mine = put_entry(sp, t, entry, e);
-    }
-    if (t->read_error.code != ERR_NONE) {
-        *e = t->read_error;
-        return -1;
-    }
-    if (mine != 0)
-        return -1;
-    /* A warning is a header that was not understood whole. */
-    if (rc != ARCHIVE_EOF)
-        return err_set(e, ERR_INVALID, "bad tar: %.180s",
-                       archive_error_string(t->a));
-    return decode_drain(t->decode, e);
-}
-
-static int read_tar(struct spool *sp, int fd, struct err *e)
-{
-    struct tar t = {.read_error = {.code = ERR_NONE}};
-    if (decode_open(fd, &t.decode, e) != 0)
-        return -1;
-    /* Without a UTF-8 locale libarchive warns on every such name. */
-    (void)setlocale(LC_CTYPE, "C.UTF-8");
-    t.a = archive_read_new();
-    int rc = t.a == NULL ? err_set(e, ERR_NO_MEMORY, "archive: out of memory")
-                         : read_entries(sp, &t, e);
-    (void)archive_read_free(t.a);
-    decode_free(t.decode);
-    return rc == 0 ? settle(sp, e) : -1;
-}
-
 static struct spool *spool_new(struct istore_scratch *sc, struct err *e)
 {
     struct spool *sp = calloc(1, sizeof(*sp));
-    if (sp == NULL)
+    if (sp == NULL) {
         (void)err_set(e, ERR_NO_MEMORY, "archive: out of memory");
-    else
-        sp->sc = sc;
+        return NULL;
+    }
+    sp->sc = sc;
+    if (io_mkdir(istore_scratch_dirfd(sc), SPOOL_FOLDER, 0700, e) != 0) {
+        spool_free(sp);
+        return NULL;
+    }
     return sp;
 }
 
@@ -353,7 +267,7 @@ int spool_read_tar(struct istore_scratch *sc, int fd, struct spool **out,
     struct spool *sp = spool_new(sc, e);
     if (sp == NULL)
         return -1;
-    if (read_tar(sp, fd, e) != 0) {
+    if (spool_tar(sp, fd, e) != 0 || settle(sp, e) != 0) {
         spool_free(sp);
         return -1;
     }
@@ -363,7 +277,7 @@ int spool_read_tar(struct istore_scratch *sc, int fd, struct spool **out,
 
 /* ---- from a folder -------------------------------------------------------*/
 
-static int copy_fd(struct writer *w, int fd, struct err *e)
+static int copy_fd(struct spool_writer *w, int fd, struct err *e)
 {
     scoped_free char *buf = malloc(COPY_BYTES);
     if (buf == NULL)
@@ -376,7 +290,10 @@ static int copy_fd(struct writer *w, int fd, struct err *e)
             return err_sys(e, errno, "read");
         if (n == 0)
             return 0;
-        if (writer_put(w, buf, (size_t)n, e) != 0)
+        if ((uint64_t)n > SPOOL_MAX_BYTES - w->size)
+            return err_set(e, ERR_TOO_LARGE, "over %llu bytes",
+                           SPOOL_MAX_BYTES);
+        if (spool_writer_put(w, buf, (size_t)n, e) != 0)
             return -1;
     }
 }
@@ -385,7 +302,7 @@ static int copy_fd(struct writer *w, int fd, struct err *e)
 static int take_file(struct spool *sp, int dir, const char *leaf,
                      const char *name, struct err *e)
 {
-    struct writer w = {.sp = sp, .fd = -1};
+    struct spool_writer w;
     struct stat st;
     /* Without O_NONBLOCK a pipe would wait for its writer. */
     scoped_fd fd =
@@ -394,13 +311,13 @@ static int take_file(struct spool *sp, int dir, const char *leaf,
         return err_sys(e, errno, "open %.100s", name);
     if (!S_ISREG(st.st_mode))
         return err_set(e, ERR_INVALID, "\"%.100s\" is no file", name);
-    w.entry = add_entry(sp, name, NULL, e);
-    if (w.entry == NULL)
+    const struct spool_entry *x = spool_add(sp, name, NULL, e);
+    scoped_fd folder = openat(istore_scratch_dirfd(sp->sc), SPOOL_FOLDER,
+                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (x == NULL || spool_writer_open(&w, folder, x, e) != 0)
         return -1;
-    int rc = writer_open(&w, e);
-    if (rc == 0)
-        rc = copy_fd(&w, fd, e);
-    writer_close(&w);
+    int rc = copy_fd(&w, fd, e);
+    scope_close(&w.fd);
     return rc == 0 ? 0 : err_prefix(e, "%.100s", name);
 }
 
@@ -448,15 +365,8 @@ void spool_free(struct spool *sp)
 {
     if (sp == NULL)
         return;
-    for (size_t i = 0; i < sp->n; i++) {
-        char file[24];
-        file_name(&sp->list[i], file);
-        if (!sp->list[i].is_kept && sp->list[i].link == NULL)
-            (void)unlinkat(istore_scratch_dirfd(sp->sc), file, 0);
-        free(sp->list[i].name);
-        free(sp->list[i].link);
-    }
-    free(sp->list);
+    istore_remove_tree(istore_scratch_dirfd(sp->sc), SPOOL_FOLDER);
+    spool_clear(sp);
     free(sp);
 }
 
@@ -464,7 +374,7 @@ void spool_free(struct spool *sp)
 
 static int compare_key(const void *key, const void *member)
 {
-    return strcmp(key, ((const struct entry *)member)->name);
+    return strcmp(key, ((const struct spool_entry *)member)->name);
 }
 
 struct spool_file *spool_find(struct spool *sp, const char *name)
@@ -474,7 +384,7 @@ struct spool_file *spool_find(struct spool *sp, const char *name)
         return NULL;
     const char *p = clean;
     for (int i = 0; i < LINKS_MAX; i++) {
-        struct entry *x =
+        struct spool_entry *x =
             bsearch(p, sp->list, sp->n, sizeof(*sp->list), compare_key);
         if (x == NULL)
             return NULL;
@@ -487,19 +397,20 @@ struct spool_file *spool_find(struct spool *sp, const char *name)
 
 int spool_open(struct spool *sp, const struct spool_file *f, struct err *e)
 {
-    const struct entry *x = (const struct entry *)f;
-    char file[24];
+    const struct spool_entry *x = (const struct spool_entry *)f;
+    char path[48];
     if (x->is_kept)
         return istore_blob_open(istore_scratch_store(sp->sc), f->hex, e);
-    file_name(x, file);
-    int fd = openat(istore_scratch_dirfd(sp->sc), file, O_RDONLY | O_CLOEXEC);
+    path_of(x, path);
+    int fd = openat(istore_scratch_dirfd(sp->sc), path,
+                    O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return fd >= 0 ? fd : err_sys(e, errno, "open %.100s", x->name);
 }
 
 int spool_text(struct spool *sp, const struct spool_file *f, size_t max,
                char **out, size_t *len, struct err *e)
 {
-    const struct entry *x = (const struct entry *)f;
+    const struct spool_entry *x = (const struct spool_entry *)f;
     scoped_fd fd = spool_open(sp, f, e);
     if (fd < 0)
         return -1;
@@ -519,8 +430,8 @@ int spool_text(struct spool *sp, const struct spool_file *f, size_t max,
 
 int spool_keep(struct spool *sp, struct spool_file *f, struct err *e)
 {
-    struct entry *x = (struct entry *)f;
-    char file[24], pin[1][ISTORE_HEX];
+    struct spool_entry *x = (struct spool_entry *)f;
+    char path[48], pin[1][ISTORE_HEX];
     if (x->is_kept)
         return 0;
     scoped_fd fd = spool_open(sp, f, e);
@@ -529,12 +440,10 @@ int spool_keep(struct spool *sp, struct spool_file *f, struct err *e)
     if (fdatasync(fd) != 0)
         return err_sys(e, errno, "sync a blob");
     memcpy(pin[0], f->hex, ISTORE_HEX);
-    file_name(x, file);
+    path_of(x, path);
     if (istore_scratch_pin(sp->sc, (const char(*)[ISTORE_HEX])pin, 1, e) != 0 ||
-        istore_blob_add(sp->sc, file, f->hex, e) != 0)
+        istore_blob_add(sp->sc, path, f->hex, e) != 0)
         return -1;
-    /* When somebody was first, ours is still in the scratch folder. */
-    (void)unlinkat(istore_scratch_dirfd(sp->sc), file, 0);
     x->is_kept = true;
     return 0;
 }

@@ -1,13 +1,15 @@
 /*
- * An archive of images on its way in: every file of the tar, hashed while it
- * is written to a scratch folder, found again by its name.
+ * An archive of images on its way in: every file of the tar, written to a
+ * scratch folder and hashed, found again by its name.
  *
  * 1. No path is made from a name of the archive: the files are numbered, a
  *    name is only compared.
  * 2. A name that is absolute or has "..", one that comes twice with different
  *    content, and an entry that is neither file, folder nor link are errors.
  * 3. Links are followed within the archive only, and not for ever.
- * 4. Number, bytes and names of the entries are bounded; a file of any size
+ * 4. The tar is read in a cage (confine.h); sizes and digests are taken from
+ *    the files afterwards, by who can be trusted.
+ * 5. Number, bytes and names of the entries are bounded; a file of any size
  *    takes the same memory.
  */
 #ifndef BERTH_CLIENT_IMAGE_SPOOL_H
@@ -32,7 +34,7 @@ struct spool_file {
 /*
  * Read the tar (plain, gzip or zstd) that fd gives, to its end.
  * Owns:   borrows fd and sc.
- * Errors: ERR_INVALID (no tar, rule 2), ERR_TOO_LARGE (rule 4).
+ * Errors: ERR_INVALID (no tar, rule 2), ERR_TOO_LARGE (rule 5).
  */
 must_check int spool_read_tar(struct istore_scratch *sc, int fd,
                               struct spool **out, struct err *e);

@@ -4,19 +4,20 @@ import gzip
 import io
 import json
 import os
+import pathlib
 import pty
 import resource
 import signal
 import subprocess
 import sys
 import tarfile
-import time
 
 import pytest
 
 import archives
 from archives import (Oci, docker, hexdigest, layer, link, oci, special,
                       to_tar)
+from client_host import is_alive, wait_until
 from test_runtime import BERTH, berth, rootfs_tar
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -260,12 +261,19 @@ def test_a_killed_load_is_as_if_never_begun(fresh_store):
     proc = subprocess.Popen([BERTH, "load"], stdin=subprocess.PIPE)
     proc.stdin.write(data[:len(data) - 50000])
     proc.stdin.flush()
-    end = time.monotonic() + 60
-    while not list((fresh_store / "scratch").glob("*/s-*")):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    proc.kill()
-    proc.wait()
+    try:
+        wait_until("something is spooled", lambda: list(
+            (fresh_store / "scratch").glob("*/spool/s-*")))
+        # Who reads the tar sits in a cage, and goes with who waits for it.
+        child = int(pathlib.Path(
+            f"/proc/{proc.pid}/task/{proc.pid}/children").read_text())
+        status = pathlib.Path(f"/proc/{child}/status").read_text()
+        assert "Seccomp:\t2\n" in status and "NoNewPrivs:\t1\n" in status
+        assert os.listdir(f"/proc/{child}/root") == []
+    finally:
+        proc.kill()
+        proc.wait()
+    wait_until("the child is gone", lambda: not is_alive(child))
     proc.stdin.close()
     assert berth("images").count("\n") == 2
     # Whatever comes next takes back what it had.
