@@ -232,10 +232,36 @@ static void on_end(struct http_exchange *x, void *arg)
         req_work(r, WORK_BODY, sync_patch, after_sync_patch);
 }
 
-void upload_req_body(struct req *r)
+static void start_body(struct req *r)
 {
     static const struct http_sink sink = {on_block, on_end};
 
     http_on_abort(r->x, on_abort, r);
     http_body_start(r->x, &sink, r);
+}
+
+static void check_space(struct req *r, struct store_reader *reader)
+{
+    (void)reader;
+    r->rc = upload_check_space(r->api->store, &r->e);
+}
+
+static void after_check(struct req *r)
+{
+    if (r->rc == 0 && http_is_alive(r->x)) {
+        start_body(r);
+        return;
+    }
+    upload_req_release(r);
+    if (r->rc < 0)
+        reply_failure(r, &r->e);
+}
+
+/* Who asks before sending is told now what would be told after the body. */
+void upload_req_body(struct req *r)
+{
+    if (http_expects_continue(r->x))
+        req_work(r, WORK_READ, check_space, after_check);
+    else
+        start_body(r);
 }

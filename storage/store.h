@@ -192,6 +192,11 @@ must_check int upload_ask(struct store *s, const char *repo, const char *id,
 
 int64_t upload_offset(const struct upload *u);
 /*
+ * Would bytes be taken now?  Errors: ERR_NO_SPACE, ERR_READ_ONLY, ERR_IO.
+ * Thread: worker, may block.
+ */
+must_check int upload_check_space(struct store *s, struct err *e);
+/*
  * Append bytes, hashing on the way.  Errors: ERR_NO_SPACE, ERR_IO,
  * ERR_READ_ONLY; the session keeps what was durable before.
  */

@@ -33,6 +33,11 @@ int store_check_space(struct store *s, struct err *e)
     return 0;
 }
 
+int upload_check_space(struct store *s, struct err *e)
+{
+    return store_check_space(s, e);
+}
+
 /* Hash the first n bytes of the file into the given streams. */
 static int hash_prefix(int fd, int64_t n, struct hash *a, struct hash *b,
                        struct err *e)

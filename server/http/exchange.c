@@ -212,6 +212,11 @@ struct slice http_header(const struct http_exchange *x, const char *name)
     return http_header_at(x, name, 0);
 }
 
+bool http_expects_continue(const struct http_exchange *x)
+{
+    return x->head.expects_continue;
+}
+
 bool http_has_body(const struct http_exchange *x)
 {
     return x->has_body;

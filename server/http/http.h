@@ -203,6 +203,8 @@ struct slice http_header(const struct http_exchange *x, const char *name);
 struct slice http_header_at(const struct http_exchange *x, const char *name,
                             unsigned i);
 
+/* The client waits for "100 Continue" before it sends the body. */
+bool http_expects_continue(const struct http_exchange *x);
 bool http_has_body(const struct http_exchange *x);
 /* Content-Length; -1 when the body is chunked, 0 when there is none. */
 int64_t http_content_length(const struct http_exchange *x);

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import Berthd
+from conftest import VARIANT, Berthd
 from http_cases import ANSWERED, REFUSED, SMUGGLED, chunked, get, request
 from rawhttp import Client, sha256
 
@@ -409,6 +409,94 @@ def test_connections_per_address(limited, tmp_path):
         assert done.stdout.split() == ["200"] * 4 + ["503"] * 3, done
     finally:
         ip("netns", "del", name)
+
+
+# -- what one request may cost ------------------------------------------------------
+
+def index_of(count):
+    child = ('{"mediaType":"a/b","digest":"sha256:' + "0" * 64
+             + '","size":1}')
+    return ('{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index'
+            '.v1+json","manifests":[' + ",".join([child] * count) + "]}"
+            ).encode()
+
+
+BOMBS = {
+    "objects": b'{"a":[' + b"{}," * 1_390_000 + b"{}]}",
+    "numbers": b'{"a":[' + b"1," * 2_000_000 + b"1]}",
+    "depth": b'{"a":' * 33 + b"1" + b"}" * 33,
+    "depth of lists": b"[" * 2_000_000,
+    "one string": b'{"a":"' + b"x" * 4_100_000 + b'"}',
+    "escapes": b'{"a":"' + b"\\u0041" * 690_000 + b'"}',
+    "entries": index_of(10_001),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_manifest_bombs(berthd, name):
+    """Refused, for little more memory than the bytes themselves."""
+    body = BOMBS[name]
+    assert len(body) <= 4 << 20
+    http = berthd.client()
+    http.put_manifest("a", "v", b"{}")
+    before = berthd.memory_kib("VmHWM")
+    for _ in range(3):
+        answer = http.put_manifest("a", "v", body)
+        assert (answer.status, answer.code) == (400, "MANIFEST_INVALID")
+    if VARIANT == "release":
+        assert berthd.memory_kib("VmHWM") - before < 48 * 1024
+    assert http("HEAD", "/v2/a/manifests/v").status == 404
+    http.close()
+
+
+def test_page_sizes_cost_nothing(berthd):
+    http = berthd.client()
+    http.push_image("a", "v")
+    before = berthd.memory_kib("VmHWM")
+    for n in ("1000", "18446744073709551615", "9" * 5000):
+        assert http("GET", f"/v2/a/tags/list?n={n}").json()["tags"] == ["v"]
+        assert http("GET", f"/v2/_catalog?n={n}").status == 200
+    assert berthd.memory_kib("VmHWM") - before < 4 * 1024
+    http.close()
+
+
+def test_upload_sessions_are_bounded(berthd):
+    """The longest idle one goes, the others stay."""
+    http = berthd.client()
+    first, second = http.begin("a"), http.begin("a")
+    request = b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n" \
+              b"Content-Length: 0\r\n\r\n"
+    left = 9999
+    while left:
+        http.close()  # a connection takes so many requests
+        count = min(left, 900)
+        http.send(request * count)
+        for _ in range(count):
+            assert http.read("POST").status == 202
+        left -= count
+    http.close()
+    assert http("GET", first).status == 404
+    assert http("GET", second).status == 204
+    http.close()
+
+
+def test_endless_upload_takes_constant_memory(berthd):
+    http = berthd.client()
+    size = (8 << 30) if os.environ.get("BERTH_LONG") else (256 << 20)
+    where = http.begin("a")
+    http.send(f"PATCH {where} HTTP/1.1\r\nHost: x\r\n"
+              "Transfer-Encoding: chunked\r\n\r\n".encode())
+    piece = b"%x\r\n%s\r\n" % (1 << 20, bytes(1 << 20))
+    before = berthd.memory_kib("VmHWM")
+    for _ in range(size >> 20):
+        http.send(piece)
+    http.send(b"0\r\n\r\n")
+    answer = http.read("PATCH")
+    assert (answer.status, answer["range"]) == (202, f"0-{size - 1}")
+    if VARIANT == "release":
+        assert berthd.memory_kib("VmHWM") - before < 8 * 1024
+    assert http("DELETE", where, b"").status == 204
+    http.close()
 
 
 def test_how_many_cases(capsys):

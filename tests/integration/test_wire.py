@@ -123,6 +123,11 @@ def test_49_full_disk(configured):
     for answer in (http("PATCH", where, DATA),
                    http("PUT", f"{where}?digest={sha256(DATA)}", DATA)):
         assert (answer.status, answer.code) == (507, "UNAVAILABLE")
+    # Who asks first is told before a byte of the body.
+    http.send(f"PATCH {where} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+              "Expect: 100-continue\r\n\r\n".encode())
+    assert http._line().startswith("HTTP/1.1 507")
+    http.close()
     assert http("GET", where)["range"] == "0-0"
     assert http("HEAD", f"/v2/row/49/blobs/{sha256(DATA)}").status == 404
     assert Names(http, "row/49").count_blobs(server) == 0
