@@ -261,7 +261,7 @@ def test_slow_body(limited):
 
 
 def test_slow_reader(limited):
-    server = limited("body-window = 100\nbody-idle = 200\n")
+    server = limited("body-window = 500\nbody-idle = 2000\n")
     client = server.client()
     data = bytes(1 << 20) * 48
     path = f"/v2/a/blobs/{client.push_blob('a', data)}"
