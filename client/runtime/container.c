@@ -22,7 +22,9 @@
 #include "client/runtime/cgroup.h"
 #include "client/runtime/life.h"
 
-#define STATE_MAX 65536
+#define STATE_MAX       65536
+#define MONITOR_WAIT_MS 5000
+#define MONITOR_POLL_MS 50
 
 void ct_dir(struct istore *s, const char *id, char out[PATH_MAX])
 {
@@ -321,11 +323,17 @@ bool ct_wait(struct istore *s, const char *id, int timeout_ms, int *code)
         if (poll(&p, 1, timeout_ms) == 0)
             return false;
     }
-    /* The monitor writes the exit code, then ends. */
+    /* The monitor writes the exit code, then ends; or stays, without a state,
+     * when its client is stopped and has not taken all output. */
     scoped_fd mon = monitor > 0 ? (int)syscall(SYS_pidfd_open, monitor, 0) : -1;
-    if (mon >= 0) {
+    for (int waited = 0; mon >= 0 && waited < MONITOR_WAIT_MS;
+         waited += MONITOR_POLL_MS) {
         struct pollfd p = {.fd = mon, .events = POLLIN};
-        (void)poll(&p, 1, 5000);
+        if (poll(&p, 1, MONITOR_POLL_MS) != 0)
+            break;
+        ct_state(s, id, &st);
+        if (st.monitor == 0)
+            break;
     }
     if (fd >= 0)
         told = told_by(fd, pid);

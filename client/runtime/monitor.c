@@ -24,6 +24,13 @@
 #include "client/runtime/log.h"
 #include "client/runtime/start.h"
 
+/* What the client has no room for yet. */
+struct frame {
+    struct frame *next;
+    size_t n;
+    char bytes[];
+};
+
 struct mon {
     struct rt_started run;
     struct clog log;
@@ -37,6 +44,7 @@ struct mon {
     struct winsize size; /* of the client's terminal, or 0x0 */
     char input[MON_FRAME_MAX];
     size_t input_at, input_n;
+    struct frame *first, **last;
 };
 
 static void drop_client(struct mon *m)
@@ -50,15 +58,45 @@ static void drop_client(struct mon *m)
     }
 }
 
+/*
+ * Send what is queued; flags MSG_DONTWAIT: as much as goes now.  A client
+ * that is stopped must not hold up the end of its container.
+ */
+static void flush(struct mon *m, int flags)
+{
+    while (m->first != NULL && m->data >= 0) {
+        struct frame *f = m->first;
+        if (send(m->data, f->bytes, f->n, MSG_NOSIGNAL | flags) < 0) {
+            if (errno == EINTR)
+                continue;
+            if (errno == EAGAIN)
+                return;
+            drop_client(m);
+            return;
+        }
+        m->first = f->next;
+        if (m->first == NULL)
+            m->last = &m->first;
+        free(f);
+    }
+}
+
 static void tell(struct mon *m, char kind, const void *p, size_t n)
 {
-    static char frame[MON_FRAME_MAX + 1];
     if (m->data < 0)
         return;
-    frame[0] = kind;
-    memcpy(frame + 1, p, n);
-    if (send(m->data, frame, n + 1, MSG_NOSIGNAL) < 0)
-        drop_client(m);
+    struct frame *f = malloc(sizeof(*f) + n + 1);
+    if (f == NULL) {
+        drop_client(m); /* with a gap in its output it would be misled */
+        return;
+    }
+    f->next = NULL;
+    f->n = n + 1;
+    f->bytes[0] = kind;
+    memcpy(f->bytes + 1, p, n);
+    *m->last = f;
+    m->last = &f->next;
+    flush(m, MSG_DONTWAIT);
 }
 
 /* One read of the container's output; false at its end. */
@@ -136,12 +174,15 @@ static void loop(struct mon *m)
 {
     for (;;) {
         bool pending = m->input_n > 0 && input_fd(m) >= 0;
+        /* While the client has no room, the container's output waits. */
+        bool is_full = m->first != NULL && m->data >= 0;
+        short wants = (short)((pending ? 0 : POLLIN) | (is_full ? POLLOUT : 0));
         struct pollfd p[6] = {
             {.fd = m->run.pidfd, .events = POLLIN},
-            {.fd = m->out, .events = POLLIN},
-            {.fd = m->err, .events = POLLIN},
+            {.fd = is_full ? -1 : m->out, .events = POLLIN},
+            {.fd = is_full ? -1 : m->err, .events = POLLIN},
             {.fd = m->ctl, .events = POLLIN},
-            {.fd = pending ? -1 : m->data, .events = POLLIN},
+            {.fd = wants != 0 ? m->data : -1, .events = wants},
             {.fd = pending ? input_fd(m) : -1, .events = POLLOUT}};
         if (poll(p, 6, -1) < 0)
             continue;
@@ -153,7 +194,9 @@ static void loop(struct mon *m)
             (void)pump(m, &m->err, 2);
         if (p[3].revents && m->ctl >= 0)
             take_control(m);
-        if (p[4].revents && m->data >= 0)
+        if (p[4].revents & POLLOUT)
+            flush(m, MSG_DONTWAIT);
+        if ((p[4].revents & ~POLLOUT) != 0 && m->data >= 0 && !pending)
             take_input(m);
         if (p[0].revents)
             break;
@@ -278,6 +321,7 @@ static _Noreturn void monitor_main(struct mon *m, struct istore *s,
         rt_abandon(&m->run);
         finish(m, s, id, status, e.msg);
         report_failure(m, status, &e);
+        flush(m, 0);
         empty(m, s);
     }
     tell(m, 'S', "", 0);
@@ -289,6 +333,7 @@ static _Noreturn void monitor_main(struct mon *m, struct istore *s,
     clog_close(&m->log);
     finish(m, s, id, code, "");
     tell(m, 'X', &code, sizeof(code));
+    flush(m, 0); /* may wait for the client: everything else is done */
     empty(m, s);
 }
 
@@ -331,6 +376,7 @@ int mon_start(struct istore *s, const char *id, int life, bool is_detached,
                      .in = -1,
                      .out = -1,
                      .err = -1};
+    m.last = &m.first;
     /* It has its size from the start: a program looks once. */
     (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &m.size);
     int sigs = is_detached ? -1 : attach_signals();

@@ -363,3 +363,32 @@ def test_background_process_of_exec(name):
     begin = time.monotonic()
     assert berth("exec", name, "sh", "-c", "sleep 500 & echo done") == "done\n"
     assert time.monotonic() - begin < 400
+
+
+def test_stopped_client_holds_nothing_up(name):
+    """Ctrl-Z on a run that writes a lot: stop, logs, rm and wait still work."""
+    proc = popen("run", "--name", name, "rt:1", "sh", "-c",
+                 "trap 'exit 8' TERM; while :; do echo "
+                 "0123456789012345678901234567890123456789; done",
+                 stdout=subprocess.PIPE)
+    try:
+        assert proc.stdout.readline()
+        proc.send_signal(signal.SIGSTOP)
+        # Until nothing moves: pipe, socket and queue are full.
+        seen = -1
+        while seen != (seen := len(berth("logs", name))):
+            time.sleep(0.2)
+        begin = time.monotonic()
+        berth("kill", name)
+        assert berth("wait", name) == "137\n"
+        assert inspect(name)["State"]["ExitCode"] == 137
+        assert len(berth("logs", name)) >= seen
+        berth("rm", name)
+        assert time.monotonic() - begin < 4
+        # Awake again, the client gets all that was written, and the end.
+        proc.send_signal(signal.SIGCONT)
+        proc.stdout.read()
+        assert proc.wait(WAIT_S) == 137
+    finally:
+        proc.send_signal(signal.SIGCONT)
+        end(proc)
