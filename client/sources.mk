@@ -106,6 +106,7 @@ UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_origin.c \
 	test_reference.c \
 	test_store.c \
+	test_store_fault.c \
 	test_store_stress.c \
 	test_unpack.c)
 
@@ -115,8 +116,12 @@ $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
 	fstatat write flock istore_scratch_pin istore_has_blob istore_has_layer \
 	istore_ref_write layer_add)
 # What the unpacking process may do is tried in its place.
-$(OUT)/tests/unit/client/image/test_confine: WRAP := -Wl,--wrap=unpack_tar
+$(OUT)/tests/unit/client/image/test_confine: WRAP := \
+	-Wl,--wrap=unpack_tar,--wrap=syscall
 $(addprefix $(OUT)/tests/unit/client/image/,test_image test_layer test_unpack): \
 	WRAP := $(addprefix -Wl$(comma)--wrap=,fdatasync fsync syncfs)
 # What is believed of the process that reads an archive.
 $(OUT)/tests/unit/client/image/test_spool: WRAP := -Wl,--wrap=child_run
+$(OUT)/tests/unit/client/image/test_store_fault: WRAP := \
+	$(addprefix -Wl$(comma)--wrap=,openat mkdirat renameat renameat2 unlinkat \
+	fstatat write flock fsync fdatasync)

@@ -99,9 +99,12 @@ static int give_name(struct istore *s, const char *temp, const char *id,
         return 0;
     scoped_fd dir =
         openat(s->dir, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return err_sys(e, errno, "open %s/containers", s->path);
-    return io_sync_dir(dir, e);
+    int rc = dir < 0 ? err_sys(e, errno, "open %s/containers", s->path)
+                     : io_sync_dir(dir, e);
+    /* Told as failed, it must not be there: the caller removes it. */
+    if (rc != 0)
+        (void)renameat(s->dir, rel, s->dir, temp);
+    return rc;
 }
 
 int istore_container_create(struct istore *s, const char *id,
