@@ -14,7 +14,9 @@ DEPS_TEST := libcmocka-dev python3 python3-pytest clang-format-14 cppcheck \
 
 # berthd's own tests: what makes sense under TSan.
 PYTEST_SERVER := tests/integration/test_registry_api.py \
-	tests/integration/test_daemon.py
+	tests/integration/test_conditions.py tests/integration/test_daemon.py \
+	tests/integration/test_http.py tests/integration/test_rules.py \
+	tests/integration/test_takeover.py tests/integration/test_wire.py
 PYTEST_ALL := tests/integration tests/fault
 
 # check: build and run the tests of VARIANT (README: "make check").
