@@ -100,6 +100,7 @@ UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_confine.c \
 	test_credential.c \
 	test_decode.c \
+	test_fuzz_registry.c \
 	test_image.c \
 	test_jobs.c \
 	test_layer.c \

@@ -62,14 +62,15 @@ deps:
 
 # fuzz: libFuzzer on what parses bytes of strangers; SECONDS for each target.
 # FUZZ_TARGETS=... for some of them; FUZZ_S is the older name of SECONDS.
-FUZZ_TARGETS ?= http range router manifest
+FUZZ_TARGETS ?= http range router manifest registry
 FUZZ_S ?= 60
-FUZZ_SRC := $(SERVER_SRC) $(AUTH_SRC) $(STORAGE_SRC) $(BASE_SRC)
+FUZZ_SRC := $(SERVER_SRC) $(AUTH_SRC) $(STORAGE_SRC) $(BASE_SRC) \
+	client/image/credential.c client/image/credhelper.c client/image/origin.c
 build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
 	@mkdir -p build/fuzz
 	clang-14 $(STD) -g -O1 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -o $@ $< $(FUZZ_SRC) \
-		$(LIBS_SERVER)
+		$(LIBS_SERVER) -lcurl
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
 	@for t in $(FUZZ_TARGETS); do \
