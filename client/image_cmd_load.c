@@ -183,7 +183,7 @@ int cmd_load(int argc, char **argv)
     bool is_quiet = false, is_dir;
     const struct cli_flag flags[] = {
         {"input", 'i', CLI_STR, &path, "FILE",
-         "Read from a file, or a folder with an OCI layout, not from stdin"},
+         "File, or folder with an OCI layout, instead of stdin"},
         {"platform", 0, CLI_STR, &platform, "OS/ARCH[/VARIANT]",
          "Choose in an index (default: this machine's)"},
         {"quiet", 'q', CLI_BOOL, &is_quiet, NULL, "Show no progress"},

@@ -161,8 +161,7 @@ int cmd_save(int argc, char **argv)
     const char *path = NULL, *format = "oci-archive";
     const struct cli_flag flags[] = {
         {"format", 0, CLI_STR, &format, "FORMAT",
-         "oci-archive (default; docker and podman load it too), oci-dir, or "
-         "docker-archive (plain layers: an old docker knows no zstd)"},
+         "oci-archive (default), oci-dir or docker-archive"},
         {"output", 'o', CLI_STR, &path, "FILE",
          "Write there instead of to stdout"},
     };
@@ -171,7 +170,8 @@ int cmd_save(int argc, char **argv)
         .synopsis = "[OPTIONS] IMAGE [IMAGE...]",
         .help = "Write images to an archive: a tar that berth, docker, podman, "
                 "skopeo and\ncontainerd load, with the digests that the "
-                "images have here (a docker-archive\nkeeps only the ids).",
+                "images have here. A docker-archive\nkeeps only the ids; its "
+                "layers are plain, for a docker that knows no zstd.",
         .flags = flags,
         .n_flags = array_len(flags),
         .min_args = 1,

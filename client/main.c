@@ -109,7 +109,9 @@ static void usage(FILE *f)
                      "Run containers without a daemon.\n\nCommands:\n");
     for (size_t i = 0; i < array_len(verbs); i++)
         (void)fprintf(f, "  %-10s %s\n", verbs[i].name, verbs[i].help);
-    (void)fprintf(f, "\n'berth COMMAND --help' explains a command.\n");
+    (void)fprintf(f,
+                  "\n'berth COMMAND --help' explains a command; \"image ls\", "
+                  "\"container rm\" and so on\nare understood as well.\n");
 }
 
 /* A stream that the caller closed must not be the next file we open. */

@@ -13,6 +13,7 @@
 #include "client/image/decode.h"
 #include "client/image/image.h"
 #include "client/image/save.h"
+#include "client/image/space.h"
 
 struct docker {
     struct save *s;
@@ -26,13 +27,19 @@ static int decode_to(int blob, int fd, char diff[ISTORE_HEX], struct err *e)
     struct decode *d;
     const void *data;
     size_t n = 1;
+    uint64_t size = 0, checked = 0;
     if (decode_open(blob, &d, e) != 0)
         return -1;
     int rc = 0;
     while (rc == 0 && n > 0) {
         rc = decode_read(d, &data, &n, e);
+        if (rc == 0 && size >= checked) {
+            rc = space_check(fd, n, e);
+            checked = size + SPACE_STEP_BYTES;
+        }
         if (rc == 0 && n > 0)
             rc = io_write_all(fd, data, n, -1, e);
+        size += n;
     }
     decode_diff_id(d, diff);
     decode_free(d);

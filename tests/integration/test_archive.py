@@ -281,6 +281,46 @@ def test_a_killed_load_is_as_if_never_begun(fresh_store):
     assert objects(fresh_store) == before
 
 
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch):
+    """A store on a disk of 24 MiB."""
+    (tmp_path / "disk").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none",
+                    tmp_path / "disk"], check=True)
+    monkeypatch.setenv("BERTH_ROOT", str(tmp_path / "disk" / "root"))
+    yield tmp_path / "disk" / "root"
+    monkeypatch.undo()
+    subprocess.run(["umount", tmp_path / "disk"], check=True)
+
+
+def test_a_full_disk(small_disk, tmp_path):
+    """Too large an archive takes nothing, and what was there goes on."""
+    load(oci(ONE, name="kept:1"))
+    before = objects(small_disk)
+    noise = layer(noise="".join(map(chr, os.urandom(16 << 20).translate(
+        bytes(range(32, 96)) * 4))))
+    for data in (oci(noise), docker(noise)):
+        assert "no space left" in load(data, code=1).lower()
+        assert objects(small_disk) == before
+    # Half of it fits, but not beside its plain layer.
+    some = layer(some="x" * (10 << 20))
+    made = Oci()
+    load(made.add(made.image([some], stored=[gzip.compress(some, 1)]),
+                  "some:1").files())
+    fits = subprocess.run([BERTH, "save", "some:1"], capture_output=True)
+    assert fits.returncode == 0
+    (small_disk.parent / "fill").write_bytes(bytes(8 << 20))
+    done = berth("save", "--format", "docker-archive", "-o",
+                 tmp_path / "x.tar", "some:1", code=None)
+    assert done.returncode == 1 and not (tmp_path / "x.tar").exists()
+    assert "no space left on the store's disk" in done.stderr
+    (small_disk.parent / "fill").unlink()
+    berth("save", "--format", "docker-archive", "-o", tmp_path / "x.tar",
+          "some:1")
+    berth("rmi", "some:1", "kept:1")
+    assert objects(small_disk) == []
+
+
 def test_many_at_once(fresh_store):
     """Loads of shared layers, while others remove them, all end well."""
     shared_layers = [layer(n=str(n)) for n in range(4)]
