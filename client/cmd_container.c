@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "client/cli.h"
 #include "client/image/store.h"
@@ -40,6 +41,7 @@ bool cmd_begin(const struct cli_verb *v, int argc, char **argv, char ***args,
 struct options {
     int sig;           /* 0: the container's own */
     int64_t timeout_s; /* TIMEOUT_OWN, or negative: no end */
+    int64_t asked_ms;  /* stop: when they were asked */
     bool is_force;
 };
 
@@ -81,30 +83,42 @@ static int send_signal(struct istore *s, const char *id, int sig, struct err *e)
     return 0;
 }
 
-static int do_stop(struct istore *s, const char *id, const struct options *o,
-                   struct err *e)
+/* Ask it to end; nothing to do for one that does not run. */
+static int ask_to_stop(struct istore *s, const char *id,
+                       const struct options *o, struct err *e)
 {
     struct ct_state st;
+    int sig = o->sig;
+    ct_state(s, id, &st);
+    if (st.status != CT_RUNNING)
+        return 0;
+    if (sig == 0) {
+        json_t *r = istore_container_read(s, id, e);
+        const char *name = r ? json_member_string(r, "stop_signal") : NULL;
+        sig = name != NULL && name[0] != '\0' ? ct_signal(name) : SIGTERM;
+        json_decref(r);
+    }
+    return send_signal(s, id, sig, e);
+}
+
+/* What was asked before: wait for it, kill it when its time is over. */
+static int finish_stop(struct istore *s, const char *id,
+                       const struct options *o, struct err *e)
+{
+    struct ct_state st;
+    int64_t wait_s = o->timeout_s;
     ct_state(s, id, &st);
     if (st.status != CT_RUNNING)
         return 0;
     json_t *r = istore_container_read(s, id, e);
     if (r == NULL)
         return -1;
-    const char *name = json_member_string(r, "stop_signal");
-    int sig = o->sig;
-    if (sig == 0)
-        sig = name != NULL && name[0] != '\0' ? ct_signal(name) : SIGTERM;
-    int64_t wait_s =
-        o->timeout_s != TIMEOUT_OWN
-            ? o->timeout_s
-            : json_integer_value(json_object_get(r, "stop_timeout"));
+    if (wait_s == TIMEOUT_OWN)
+        wait_s = json_integer_value(json_object_get(r, "stop_timeout"));
     json_decref(r);
-    struct err gone;
-    if (send_signal(s, id, sig, &gone) != 0)
-        return 0; /* it ended by itself */
     bool is_endless = wait_s < 0 || wait_s > INT32_MAX / 1000;
-    if (!ct_wait(s, id, is_endless ? -1 : (int)wait_s * 1000, NULL))
+    int64_t left_ms = wait_s * 1000 - (clock_mono_ms() - o->asked_ms);
+    if (!ct_wait(s, id, is_endless ? -1 : left_ms > 0 ? (int)left_ms : 0, NULL))
         ct_kill(s, id);
     return 0;
 }
@@ -201,7 +215,14 @@ int cmd_stop(int argc, char **argv)
         istore_close(s);
         return cli_fail(1, &e);
     }
-    return for_each(s, args, n, do_stop, &o, true);
+    /* All are asked before any is waited for: they end side by side. */
+    for (int i = 0; i < n; i++) {
+        char id[ISTORE_HEX];
+        if (ct_find(s, args[i], id, &e) == 0)
+            (void)!ask_to_stop(s, id, &o, &e);
+    }
+    o.asked_ms = clock_mono_ms();
+    return for_each(s, args, n, finish_stop, &o, true);
 }
 
 int cmd_kill(int argc, char **argv)

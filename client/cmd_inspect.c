@@ -9,6 +9,7 @@
 #include "client/image/store.h"
 #include "client/inspect.h"
 #include "client/runtime/container.h"
+#include "client/template.h"
 
 enum kind { KIND_ANY, KIND_CONTAINER, KIND_IMAGE };
 
@@ -66,7 +67,7 @@ int cmd_inspect(int argc, char **argv)
     static const char *format, *type;
     static const struct cli_flag f[] = {
         {"format", 'f', CLI_STR, &format, "FORMAT",
-         "\"json\": one object per line"},
+         "\"json\": one object per line; or as '{{.State.Pid}}'"},
         {"type", 0, CLI_STR, &type, "TYPE",
          "Only a \"container\" or an \"image\" of that name"}};
     const struct cli_verb v = {"inspect",
@@ -82,12 +83,14 @@ int cmd_inspect(int argc, char **argv)
     struct err e;
     struct istore *s;
     enum kind kind;
-    bool as_lines;
+    bool as_lines = false, has_template;
     char **args;
     int n, status;
     if (!cmd_begin(&v, argc, argv, &args, &n, &s, &status))
         return status;
-    if (cli_format_json(format, &as_lines, &e) != 0 ||
+    has_template = format != NULL && strstr(format, "{{") != NULL &&
+                   strcmp(format, "{{json .}}") != 0;
+    if ((!has_template && cli_format_json(format, &as_lines, &e) != 0) ||
         parse_kind(type, &kind, &e) != 0) {
         istore_close(s);
         return cli_fail(1, &e);
@@ -95,12 +98,16 @@ int cmd_inspect(int argc, char **argv)
     json_t *list = json_array();
     for (int i = 0; i < n; i++) {
         json_t *o = inspect_any(s, args[i], kind, &e);
-        if (o == NULL)
+        if (o == NULL ||
+            (has_template && template_print(format, o, stdout, &e) != 0)) {
+            json_decref(o);
             status = cli_fail(1, &e);
-        else
+        } else {
             (void)json_array_append_new(list, o);
+        }
     }
-    print_all(list, as_lines);
+    if (!has_template)
+        print_all(list, as_lines);
     json_decref(list);
     istore_close(s);
     return status;

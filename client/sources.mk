@@ -14,6 +14,7 @@ CLIENT_SRC := \
 	client/run_env.c \
 	client/run_mounts.c \
 	client/run_record.c \
+	client/template.c \
 	client/value.c \
 	client/runtime/attach.c \
 	client/runtime/caps.c \
@@ -94,6 +95,7 @@ UNIT_TESTS += \
 	tests/unit/client/image/test_platform.c \
 	tests/unit/client/image/test_spool.c \
 	tests/unit/client/test_run_record.c \
+	tests/unit/client/test_template.c \
 	tests/unit/client/test_value.c
 
 UNIT_TESTS += $(addprefix tests/unit/client/image/, \

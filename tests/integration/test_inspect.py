@@ -198,3 +198,25 @@ def test_several_and_unknown(name):
     assert [one["Name"] for one in shown] == ["/" + name] * 2
     gone = berth("inspect", "no-such-thing", code=None)
     assert gone.returncode != 0
+
+
+def test_templates(docker, name):
+    """The templates that scripts use print what docker prints."""
+    args = ["-d", "--name", name, "--network", "none", "--label", "a.b=c",
+            "-e", "A=b", "rt:1", "sleep", "1000"]
+    berth("run", *args)
+    docker.run("run", *args)
+    try:
+        for text in ("{{.State.Status}} {{.State.Running}}", "{{.Name}}",
+                     "{{json .Config.Cmd}}", "{{.Config.Cmd}}",
+                     "{{ .HostConfig.Memory }}", "{{.Path}}: {{.Args}}",
+                     "{{index .Config.Labels \"a.b\"}}",
+                     "{{json .State.ExitCode}}", "{{.HostConfig.NetworkMode}}",
+                     "{{index .Config.Cmd 1}}", "{{.State.Error}}"):
+            assert berth("inspect", "-f", text, name) == docker.run(
+                "inspect", "-f", text, name), text
+        for text in ("{{.Nope}}", "{{.State.Nope}}", "{{", "{{Name}}"):
+            assert berth("inspect", "-f", text, name,
+                         code=None).returncode == 1
+    finally:
+        docker.run("rm", "-f", name)

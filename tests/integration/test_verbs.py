@@ -227,6 +227,23 @@ def test_stop_without_an_end(name):
         end(proc)
 
 
+def test_stop_of_several_at_once(name):
+    """Each has its seconds at the same time as the others."""
+    names = [f"{name}-{i}" for i in range(4)]
+    try:
+        for one in names:
+            sleeper(one, script="trap '' TERM; echo ready; sleep 1000")
+            in_log(one, "ready")
+        begin = time.monotonic()
+        done = berth("stop", "-t", "2", *names, "nothing", code=None)
+        assert time.monotonic() - begin < 6
+        assert done.stdout.split() == names and done.returncode == 1
+        assert done.stderr.count("no such container") == 1
+        assert {state(one) for one in names} == {"exited"}
+    finally:
+        berth("rm", "-f", *names, code=None)
+
+
 def test_stop_signal_of_the_flag(name):
     sleeper(name, "--stop-signal", "INT", script=trapping("INT"))
     in_log(name, "ready")
