@@ -181,6 +181,22 @@ int io_mkdir(int dirfd, const char *name, mode_t mode, struct err *e)
     return 0;
 }
 
+int io_close_dir(int dirfd, const char *name, struct err *e)
+{
+    struct stat st;
+
+    if (fstat(dirfd, &st) < 0)
+        return err_sys(e, errno, "stat %s", name);
+    if (st.st_uid != geteuid())
+        return err_set(e, ERR_DENIED,
+                       "%s belongs to another user (%u): chown it, or use "
+                       "another folder",
+                       name, st.st_uid);
+    if ((st.st_mode & 077) != 0 && fchmod(dirfd, 0700) < 0)
+        return err_sys(e, errno, "chmod %s", name);
+    return 0;
+}
+
 int io_mkdir_all(const char *path, mode_t mode, struct err *e)
 {
     char part[PATH_MAX];

@@ -38,6 +38,13 @@ must_check int io_sync_dir(int dirfd, struct err *e);
 /* mkdir one component, existing directory is fine. */
 must_check int io_mkdir(int dirfd, const char *name, mode_t mode,
                         struct err *e);
+/*
+ * See to it that a folder is its user's alone: below it lie files with the
+ * owners and modes of somebody else's images.  Opens it up to nobody: a mode
+ * that is too wide becomes 0700.
+ * Errors: ERR_DENIED when it belongs to another user.
+ */
+must_check int io_close_dir(int dirfd, const char *name, struct err *e);
 /* mkdir -p of an absolute or relative path; created parts get mode. */
 must_check int io_mkdir_all(const char *path, mode_t mode, struct err *e);
 /* len random bytes from getrandom(2); never fails on Linux >= 3.17. */

@@ -116,7 +116,7 @@ int istore_open(const char *root, struct istore **out, struct err *e)
         istore_close(s);
         return -1;
     }
-    if (prepare(s, e) != 0) {
+    if (io_close_dir(s->dir, s->path, e) != 0 || prepare(s, e) != 0) {
         istore_close(s);
         return -1;
     }

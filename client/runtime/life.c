@@ -56,11 +56,26 @@ static int lock_folder(const char *id, struct err *e)
     return take_fd(&fd);
 }
 
+/* The folder of all run folders, ours alone. */
+static int make_top(struct err *e)
+{
+    char top[PATH_MAX];
+    ct_run_dir("", top);
+    if (io_mkdir_all(top, 0700, e) != 0)
+        return -1;
+    scoped_fd fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, errno, "open %s", top);
+    return io_close_dir(fd, top, e);
+}
+
 int life_take(struct istore *s, const char *id, struct err *e)
 {
     char dir[PATH_MAX];
     const char *root = istore_path(s);
     ct_run_dir(id, dir);
+    if (make_top(e) != 0)
+        return -1;
     for (int i = 0; i < TAKE_TRIES; i++) {
         struct err mine;
         if (io_mkdir_all(dir, 0700, e) != 0)

@@ -445,6 +445,17 @@ def test_users(host, user, uid):
 
 def test_state_is_closed(host):
     """CVE-2021-41091: set-user-id files of images, below folders that
-    everybody may enter."""
-    for folder in (host.root, host.run, host.root / "layers"):
+    everybody may enter; looked at by each command."""
+    assert host.go(host.image(), "true").returncode == 0
+    for folder in (host.root, host.root / "layers", host.root / "containers"):
         assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0, folder
+    for folder, verb in ((host.root, ["images"]),
+                         (host.run, ["run", "--rm", host.image(), "true"])):
+        folder.chmod(0o755)
+        host.berth(*verb)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        os.chown(folder, 1000, 1000)
+        done = subprocess.run([BERTH, *verb], env=host.env, text=True,
+                              capture_output=True)
+        os.chown(folder, 0, 0)
+        assert done.returncode != 0 and "another user" in done.stderr

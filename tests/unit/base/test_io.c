@@ -65,6 +65,26 @@ static void test_read_refuses_odd_files(void **state)
     rmdir(path);
 }
 
+static void test_close_dir(void **state)
+{
+    char path[64];
+    struct err e = {0};
+    struct stat st;
+    int dir = temp_dir(path);
+
+    (void)state;
+    assert_int_equal(fchmod(dir, 0755), 0);
+    assert_int_equal(io_close_dir(dir, path, &e), 0);
+    assert_int_equal(fstat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    if (fchown(dir, 12345, (gid_t)-1) == 0) { /* root */
+        assert_int_equal(io_close_dir(dir, path, &e), -1);
+        assert_int_equal(e.code, ERR_DENIED);
+    }
+    close(dir);
+    rmdir(path);
+}
+
 static void test_proc_files_have_no_size(void **state)
 {
     struct err e = {0};
@@ -83,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replace_and_read),
         cmocka_unit_test(test_read_refuses_odd_files),
+        cmocka_unit_test(test_close_dir),
         cmocka_unit_test(test_proc_files_have_no_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
