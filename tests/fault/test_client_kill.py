@@ -134,6 +134,12 @@ def prepare(host, verb):
         return ["pull", host.registry + "/kill/three:1"]
     if verb == "import":
         return ["import", host.tar, "kill/imported:1"]
+    if verb == "load":
+        host.berth("rmi", "-f", "kill/loaded:1", code=None)
+        return ["load", "-q", "-i", host.archive]
+    if verb == "save":
+        host.saved.unlink(missing_ok=True)
+        return ["save", "-o", host.saved, "kill/rt:1"]
     if verb == "push":
         return ["push", host.registry + "/kill/pushed:1"]
     if verb == "rmi":
@@ -161,7 +167,8 @@ RUNS = [(verb, target)
         for verb in ("run", "run --rm", "run -d", "run -d --rm")
         for target in ("client", "monitor", "pid1", "all")]
 OTHERS = [("pull", "client"), ("pull", "all"), ("import", "client"),
-          ("import", "all"), ("push", "client"), ("rmi", "client"),
+          ("import", "all"), ("load", "client"), ("load", "all"),
+          ("save", "client"), ("push", "client"), ("rmi", "client"),
           ("exec", "client"), ("exec", "monitor"), ("exec", "pid1"),
           ("stop", "client"), ("stop", "monitor"), ("rm", "client"),
           ("rm -f", "client"), ("rm -f", "all")]
@@ -207,6 +214,17 @@ def one_round(host, rng, verb, target, known):
         check_names(host)
     if verb == "import":
         host.berth("import", host.tar, "kill/imported:1")
+    if verb == "load":
+        host.berth("load", "-q", "-i", host.archive)
+        check_names(host)
+    if verb == "save":
+        if host.saved.exists():  # then it is whole
+            host.berth("load", "-q", "-i", host.saved)
+        host.berth("save", "-o", host.saved, "kill/rt:1")
+        # At most one part per kill, where there is no O_TMPFILE.
+        left = [p.name for p in host.saved.parent.iterdir()]
+        assert len(left) <= 1 + host.saves, left
+        host.saves += 1
     if verb == "push":
         host.berth("push", host.registry + "/kill/pushed:1")
 
@@ -222,6 +240,11 @@ def host(tmp_path_factory):
     host.berth("import", host.tar, "kill/rt:1")
     host.berth("import", host.tar, "kill/imported:1")
     host.berth("tag", "kill/rt:1", server.host + "/kill/pushed:1")
+    host.berth("tag", "kill/rt:1", "kill/loaded:1")
+    host.archive = folder / "loaded.tar"
+    host.berth("save", "-o", host.archive, "kill/loaded:1")
+    (folder / "saved").mkdir()
+    host.saved, host.saves = folder / "saved" / "image.tar", 1
     debian_image.write_small(folder / "oci", "three", 3)
     subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false",
                     f"oci:{folder}/oci:image",
