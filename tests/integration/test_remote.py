@@ -434,6 +434,39 @@ def test_interrupted(reg, image, sig):
     berth("pull", f"{reg.host}/t:1")
 
 
+def test_two_pulls_of_one_image(reg, image):
+    """The second waits for the first one's blobs, and can be interrupted."""
+    begun, release = threading.Event(), threading.Event()
+
+    def hold(h):
+        begun.set()
+        release.wait(60)
+        return False
+    reg.on("GET", blob_path(image), hold)
+    first = subprocess.Popen([BERTH, "pull", "-q", f"{reg.host}/t:1"])
+    assert begun.wait(30)
+    others = [subprocess.Popen([BERTH, "pull", "-q", f"{reg.host}/t:1"])
+              for _ in range(2)]
+    end = time.monotonic() + 60
+    while len(reg.requests("GET", "/manifests/1")) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    others[0].send_signal(signal.SIGINT)
+    assert others[0].wait(60) == -signal.SIGINT
+    release.set()
+    assert first.wait(60) == 0 and others[1].wait(60) == 0
+    for layer in image["layers"]:
+        assert len(reg.requests("GET", layer["digest"])) == 1
+
+
+def test_loopback_needs_no_proxy(reg, image, monkeypatch):
+    for key in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(key, "http://127.0.0.1:1")
+    berth("pull", f"{reg.host}/t:1")
+    text = pull_fails(reg.name("a.localhost") + "/t:1")
+    assert "a.localhost" in text
+
+
 def on_a_terminal(*args, say=(), code=0):
     """What berth writes to a terminal; say: (prompt, answer) in turn."""
     mine, theirs = pty.openpty()
