@@ -35,6 +35,11 @@ long: all units
 		-- $(PYTEST_ALL)
 	tests/fresh/run sh -c 'sh deploy/demo.sh && sh tests/check.sh'
 
+# coverage: no branch of the parsers is left out by the unit tests.
+coverage:
+	@$(MAKE) --no-print-directory units VARIANT=cov
+	@$(TEST_PYTHON) tests/coverage
+
 C_FILES = $(shell git ls-files '*.c' '*.h')
 
 # lint: layout, and what cppcheck finds.
@@ -71,7 +76,7 @@ build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
 	clang-14 $(STD) -g -O1 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -o $@ $< $(FUZZ_SRC) \
 		$(LIBS_SERVER) -lcurl
-.PHONY: fuzz
+.PHONY: fuzz coverage
 fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
 	@for t in $(FUZZ_TARGETS); do \
 		mkdir -p build/fuzz/$$t.corpus; \
@@ -89,6 +94,7 @@ help:
 	@echo 'make check        build and run the tests of VARIANT'
 	@echo 'make unit         build and run only the unit tests'
 	@echo 'make long         the tests with many rounds, huge layers, a fresh Debian'
+	@echo 'make coverage     every branch of the parsers is tested'
 	@echo 'make fuzz         fuzz the parsers (SECONDS=60 each, needs clang-14)'
 	@echo 'make lint         clang-format and cppcheck'
 	@echo 'make format       lay the sources out'

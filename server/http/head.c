@@ -2,12 +2,18 @@
 
 #include <string.h>
 
+/* Is c one of the set's bytes?  NUL is none. */
+static bool is_one_of(unsigned char c, const char *set)
+{
+    return memchr(set, c, strlen(set)) != NULL;
+}
+
 bool head_is_token_char(unsigned char c)
 {
     if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
         (c >= 'A' && c <= 'Z'))
         return true;
-    return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+    return is_one_of(c, "!#$%&'*+-.^_`|~");
 }
 
 /* RFC 3986: unreserved, reserved without '#', and '%'. */
@@ -16,13 +22,13 @@ static bool is_target_char(unsigned char c)
     if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
         (c >= 'A' && c <= 'Z'))
         return true;
-    return c != 0 && strchr("-._~:/?[]@!$&'()*+,;=%", c) != NULL;
+    return is_one_of(c, "-._~:/?[]@!$&'()*+,;=%");
 }
 
 static bool is_host_char(unsigned char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-           (c >= 'A' && c <= 'Z') || (c != 0 && strchr("-._~", c) != NULL);
+           (c >= 'A' && c <= 'Z') || is_one_of(c, "-._~");
 }
 
 bool head_takes_body(const struct head *h)
@@ -120,6 +126,7 @@ static enum head_result parse_target(struct head *h, struct slice t, size_t off)
     const char *mark;
     size_t skip = 0, path_len;
 
+    berth_assert(t.n > 0);
     for (size_t i = 0; i < t.n; i++)
         if (!is_target_char((unsigned char)t.p[i]))
             return bad(h, 400, "illegal byte in the request target");
@@ -130,8 +137,6 @@ static enum head_result parse_target(struct head *h, struct slice t, size_t off)
         h->target = h->path = span(off, 1);
         return HEAD_MORE;
     }
-    if (t.n == 0)
-        return bad(h, 400, "empty request target");
     if (t.p[0] != '/') {
         size_t scheme = scheme_length(t);
 
@@ -219,7 +224,7 @@ static bool is_host(struct slice v)
 
     if (v.n > 0 && v.p[0] == '[') {
         for (i = 1; i < v.n && v.p[i] != ']'; i++)
-            if (!strchr("0123456789abcdefABCDEF:.", v.p[i]) || v.p[i] == 0)
+            if (!is_one_of((unsigned char)v.p[i], "0123456789abcdefABCDEF:."))
                 return false;
         if (i == v.n || i < 3)
             return false;

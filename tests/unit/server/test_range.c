@@ -60,6 +60,7 @@ static void test_range(void **state)
         /* Several: in the order asked for. */
         {"bytes=0-1,3-4", 10, "0-1,3-4"},
         {"bytes=8-9 , 0-1", 10, "8-9,0-1"},
+        {"bytes=0-1\t,\t3-4\t", 10, "0-1,3-4"},
         {"bytes=0-1,,3-4,", 10, "0-1,3-4"},
         {"bytes=0-1,-1", 10, "0-1,9-9"},
         /* Beyond the end: left out, unless nothing is left. */

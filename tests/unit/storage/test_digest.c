@@ -32,6 +32,14 @@ static void test_parse(void **state)
          DIGEST_UNSUPPORTED},
         {"a+:x", DIGEST_MALFORMED},
         {"A:x", DIGEST_MALFORMED},
+        {"a++b:x", DIGEST_MALFORMED},
+        {"a.b_c-d:x=_-Zz09", DIGEST_UNSUPPORTED},
+        {"a{:x", DIGEST_MALFORMED},
+        {"a`:x", DIGEST_MALFORMED},
+        {"a:x{", DIGEST_MALFORMED},
+        {"a:x[", DIGEST_MALFORMED},
+        {"a:x@", DIGEST_MALFORMED},
+        {"a:x:", DIGEST_MALFORMED},
         {"a:x/y", DIGEST_MALFORMED},
         {"sha256:" HEX64 "\n", DIGEST_MALFORMED},
     };
@@ -62,6 +70,9 @@ static void test_round_trip(void **state)
     assert_false(digest_from_key(d[1].key, 33, &copy));
     assert_false(digest_from_key("\3", 1, &copy));
     assert_false(digest_from_key(NULL, 0, &copy));
+    copy = digest_make(HASH_SHA512, d[1].key + 1);
+    assert_true(digest_eq(&d[1], &copy));
+    assert_int_equal(digest_alg(&copy), HASH_SHA512);
     copy = digest_make(HASH_SHA256, d[0].key + 1);
     assert_true(digest_eq(&d[0], &copy));
 }

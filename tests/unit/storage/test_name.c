@@ -14,9 +14,10 @@ static void test_repo(void **state)
         "a---b", "blobs/uploads",   "manifests",
     };
     static const char *const bad[] = {
-        "",    "/",   "a/",   "/a",   "a//b", "A",   "Foo/bar",  "a___b",
-        "-a",  "a-",  "a_",   "a._b", "..",   "a/.", "a/../b",   "a..b",
-        "a b", "a\n", "a-_b", "_a",   "a:b",  "a%b", "\xc3\xa9",
+        "",       "/",        "a/",  "/a",  "a//b", "A",  "Foo/bar",
+        "a___b",  "-a",       "a-",  "a_",  "a._b", "..", "a/.",
+        "a/../b", "a..b",     "a b", "a\n", "a-_b", "_a", "a:b",
+        "a%b",    "\xc3\xa9", "a{b", "a`b",
     };
     char full[257];
 

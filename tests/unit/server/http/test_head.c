@@ -42,6 +42,11 @@ static const struct {
     ROW("GET /v2/ HTTP/01.1\r\n" H "\r\n", 400),
     ROW("GET /v2/ HTTP/1\r\n" H "\r\n", 400),
     ROW("GET /v2/ HTTP/1.1 \r\n" H "\r\n", 400),
+    ROW("GET /v2/ HTTP/1.:\r\n" H "\r\n", 400),
+    ROW("GET /v2/ HTTP/1./\r\n" H "\r\n", 400),
+    ROW("GET /v2/ HTTP/:.1\r\n" H "\r\n", 400),
+    ROW("GET /v2/ HTTP//.1\r\n" H "\r\n", 400),
+    ROW("GET /v2/ HTTP/1-1\r\n" H "\r\n", 400),
     ROW("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     ROW("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     /* request line */
@@ -65,6 +70,13 @@ static const struct {
     ROW("GET http://r.example HTTP/1.1\r\n" H "\r\n", 400),
     ROW("GET ftp://r.example/ HTTP/1.1\r\n" H "\r\n", 400),
     ROW("GET v2/ HTTP/1.1\r\n" H "\r\n", 400),
+    ROW("GET http://r.example?a HTTP/1.1\r\n" H "\r\n", 400),
+    ROW("GET http://r.examplf/v2/ HTTP/1.1\r\n" H "\r\n", 400),
+    ROW("GET http://r.example:1/ HTTP/1.1\r\n" H "\r\n", 400),
+    ROW("GET http://R.exampLE/ HTTP/1.1\r\nHost: r.ExAmple\r\n\r\n", 0),
+    ROW("GET http://r/ HTTP/1.0\r\n\r\n", 0),
+    ROW("GETHTTP/1.1\r\n" H "\r\n", 400),
+    ROW("GET \r\n" H "\r\n", 400),
     ROW("GET /v2/#a HTTP/1.1\r\n" H "\r\n", 400),
     ROW("GET /v2/\\a HTTP/1.1\r\n" H "\r\n", 400),
     ROW("GET /v2/\"a HTTP/1.1\r\n" H "\r\n", 400),
@@ -108,6 +120,16 @@ static const struct {
     ROW(GET "Host: :5000\r\n\r\n", 400),
     ROW(GET "Host: [::1]:5000\r\n\r\n", 0),
     ROW(GET "Host: [::1\r\n\r\n", 400),
+    ROW(GET "Host: [::g]\r\n\r\n", 400),
+    ROW(GET "Host: [::1]x\r\n\r\n", 400),
+    ROW(GET "Host: r:123456\r\n\r\n", 400),
+    ROW(GET "Host: r:50/\r\n\r\n", 400),
+    ROW(GET H "A: \t b \t\r\n\r\n", 0),
+    ROW("X\x16\r\n" H "\r\n", 400),
+    ROW("\x15\x03\x01", 400),
+    ROW("POST / HTTP/1.1\r\n" H "Content-Length: 65537\r\n\r\n", 0),
+    ROW("PATCH / HTTP/1.1\r\n" H "Content-Length: 65537\r\n\r\n", 0),
+    ROW("DELETE / HTTP/1.1\r\n" H "Content-Length: 65537\r\n\r\n", 413),
     ROW(GET "Host: []\r\n\r\n", 400),
     /* framing */
     ROW(PUT "Content-Length: 3\r\n\r\n", 0),
@@ -227,6 +249,111 @@ static void test_fields(void **state)
     assert_int_equal(h.header_count, 4);
 }
 
+static void test_connection(void **state)
+{
+    static const struct {
+        const char *value;
+        int minor;
+        bool keeps;
+    } cases[] = {
+        {"", 1, true},
+        {"", 0, false},
+        {"close", 1, false},
+        {"keep-alive", 0, true},
+        {"Keep-Alive", 0, true},
+        {"keep-alive, close", 0, false},
+        {"x ,\tkeep-alive\t,y", 0, true},
+        {" , CLOSE ,", 1, false},
+        {"closed", 1, true},
+        {"keep-alive", 1, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        char text[160];
+        struct head h;
+        int n = snprintf(text, sizeof(text),
+                         "GET / HTTP/1.%d\r\n" H "Connection: %s\r\n\r\n",
+                         cases[i].minor, cases[i].value);
+
+        assert_int_equal(feed_whole(&h, text, (size_t)n), HEAD_DONE);
+        if (h.keep_alive != cases[i].keeps)
+            fail_msg("HTTP/1.%d <%s>", cases[i].minor, cases[i].value);
+    }
+}
+
+/* Each byte at each place: taken exactly when it is in the place's set. */
+static void test_every_byte(void **state)
+{
+#define ALNUM                              \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ" \
+    "KLMNOPQRSTUVWXYZ0123456789"
+    static const struct {
+        const char *before, *after, *set;
+        int ok; /* the status of a good byte */
+    } places[] = {
+        {"G", "T / HTTP/1.1\r\n" H "\r\n", ALNUM "!#$%&'*+-.^_`|~", 501},
+        {"GET /", " HTTP/1.1\r\n" H "\r\n", ALNUM "-._~:/?[]@!$&'()*+,;=%", 0},
+        {"GET / HTTP/1.1\r\nHost: a", "b\r\n\r\n", ALNUM "-._~", 0},
+        {"GET / HTTP/1.1\r\n" H "A", "b: c\r\n\r\n",
+         ALNUM "!#$%&'*+-.^_`|~:", 0},
+        {"GET / HTTP/1.1\r\nHost: [a", "a]\r\n\r\n", "0123456789abcdefABCDEF:.",
+         0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < array_len(places); i++) {
+        for (int c = 0; c < 256; c++) {
+            char text[160];
+            struct head h;
+            int n = snprintf(text, sizeof(text), "%s%c%s", places[i].before,
+                             c ? c : 'x', places[i].after);
+            bool is_good = c && strchr(places[i].set, c);
+            int want = is_good ? places[i].ok : 400;
+
+            if (c == 0)
+                text[strlen(places[i].before)] = '\0';
+            if (i == 0 && c == 'E') /* that is a method */
+                want = 0;
+            feed_whole(&h, text, (size_t)n);
+            if (h.status != want)
+                fail_msg("place %zu byte %02x: %d, not %d", i, (unsigned)c,
+                         h.status, want);
+        }
+    }
+#undef ALNUM
+}
+
+/* Small limits, where the whole head is what is too long. */
+static void test_small_limits(void **state)
+{
+    static char many[8192];
+    static const char text[] = GET H "A: b\r\nA: b\r\nA: b\r\n\r\n";
+    struct http_limits l;
+    struct head h;
+
+    (void)state;
+    http_limits_default(&l);
+    l.head_bytes = sizeof(text) - 4;
+    head_init(&h, &l);
+    assert_int_equal(head_feed(&h, text, sizeof(text) - 1), HEAD_BAD);
+    assert_int_equal(h.status, 431);
+    /* The table is what bounds the count, whatever the limit says. */
+    l.head_bytes = sizeof(many);
+    l.headers = 1000;
+    for (size_t count = HEAD_HEADERS_MAX; count <= HEAD_HEADERS_MAX + 1;
+         count++) {
+        size_t n = (size_t)snprintf(many, sizeof(many), GET H);
+
+        for (size_t i = 1; i < count; i++)
+            n += (size_t)snprintf(many + n, sizeof(many) - n, "A: b\r\n");
+        memcpy(many + n, "\r\n", 2);
+        head_init(&h, &l);
+        assert_int_equal(head_feed(&h, many, n + 2),
+                         count > HEAD_HEADERS_MAX ? HEAD_BAD : HEAD_DONE);
+    }
+}
+
 static int status_of(const char *start, size_t fill, const char *end)
 {
     size_t a = strlen(start), b = strlen(end);
@@ -268,9 +395,9 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_connection),
+        cmocka_unit_test(test_every_byte), cmocka_unit_test(test_small_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
