@@ -121,7 +121,7 @@ $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
 # What the unpacking process may do is tried in its place.
 $(OUT)/tests/unit/client/image/test_confine: WRAP := \
 	-Wl,--wrap=unpack_tar,--wrap=syscall
-$(addprefix $(OUT)/tests/unit/client/image/,test_image test_layer test_unpack): \
+$(addprefix $(OUT)/tests/unit/client/image/test_,image layer store unpack): \
 	WRAP := $(addprefix -Wl$(comma)--wrap=,fdatasync fsync syncfs)
 # What is believed of the process that reads an archive.
 $(OUT)/tests/unit/client/image/test_spool: WRAP := -Wl,--wrap=child_run

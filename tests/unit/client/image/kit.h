@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,6 +26,20 @@ struct kit {
     char root[80];
     struct istore *store;
 };
+
+/* Can files in memory have xattrs of users, as overlay wants them?  Since
+ * Linux 6.6. */
+static inline bool kit_memory_has_xattrs(void)
+{
+    char path[] = "/dev/shm/berth-probe-XXXXXX";
+    int fd = mkstemp(path);
+    bool has = fd >= 0 && fsetxattr(fd, "user.probe", "y", 1, 0) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+        (void)unlink(path);
+    }
+    return has;
+}
 
 /* A folder of its own; in memory when `in_memory`, for speed. */
 static inline void kit_folder(struct kit *k, bool in_memory)

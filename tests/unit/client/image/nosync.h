@@ -1,5 +1,5 @@
 /*
- * For tests that make many layers and lose power in none of them: without
+ * For tests that make many objects and lose power in none of them: without
  * waiting for the disk, which others may keep busy.  The linker puts these in
  * place of libc's (sources.mk).
  */

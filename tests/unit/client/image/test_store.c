@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "tests/unit/client/image/kit.h"
+#include "tests/unit/client/image/nosync.h"
 
 /* ---- little helpers ------------------------------------------------------*/
 

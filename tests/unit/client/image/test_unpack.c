@@ -702,7 +702,7 @@ static int setup(void **state)
     char path[200];
     const struct timespec when[2] = {{.tv_sec = 1000000000},
                                      {.tv_sec = 1000000000}};
-    kit_folder(&p->kit, false);
+    kit_folder(&p->kit, kit_memory_has_xattrs());
     kit_open(&p->kit);
     (void)snprintf(p->victim, sizeof(p->victim), "%.80s/victim", p->kit.root);
     (void)snprintf(path, sizeof(path), "%s/secret", p->victim);
