@@ -20,6 +20,7 @@ CLIENT_SRC := \
 	client/runtime/caps.c \
 	client/runtime/cgroup.c \
 	client/runtime/container.c \
+	client/runtime/container_spec.c \
 	client/runtime/copyup.c \
 	client/runtime/devices.c \
 	client/runtime/guard.c \
@@ -32,6 +33,7 @@ CLIENT_SRC := \
 	client/runtime/rootfs_dev.c \
 	client/runtime/rootfs_mount.c \
 	client/runtime/rootfs_user.c \
+	client/runtime/seal.c \
 	client/runtime/seccomp.c \
 	client/runtime/start.c \
 	client/runtime/user.c \
