@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import resource
 import signal
 import subprocess
@@ -782,6 +783,57 @@ def test_load_refuses(row, fresh_store, tmp_path):
     assert os.listdir(tmp_path / "in") == []
     assert not os.path.exists("/tmp/x")
     assert berth("images").count("\n") == 2
+
+
+def spoil(chance, data):
+    """The archive with some bytes changed, cut out or put in."""
+    data = bytearray(data)
+    for _ in range(chance.choice([1, 1, 2, 5, 20])):
+        # Most of a tar is zeros and file contents: hit headers and JSON more.
+        at = chance.randrange(len(data))
+        if chance.random() < 0.7:
+            at = chance.choice([i for i in range(at, min(at + 4096, len(data)))
+                                if data[i]] or [at])
+        kind = chance.randrange(4)
+        if kind == 0:
+            data[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            data[at] = chance.randrange(256)
+        elif kind == 2:
+            del data[at:at + chance.choice([1, 2, 512])]
+        else:
+            data[at:at] = bytes(chance.randrange(256) for _ in range(
+                chance.choice([1, 2, 512])))
+        data = data or bytearray(b"x")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("row", ["oci", "combined", "docker-linked", "gzip"])
+def test_spoilt_archives(row, fresh_store):
+    """Whatever is loaded is whole; whatever is refused leaves nothing."""
+    seed = int(os.environ.get("BERTH_SEED") or
+               random.SystemRandom().randrange(1 << 32))
+    print(f"BERTH_SEED={seed}")
+    chance = random.Random(seed)
+    good = UNDERSTOOD[row]()
+    good = good if isinstance(good, bytes) else to_tar(good)
+    rounds = 1000 if os.environ.get("BERTH_LONG") else 40
+    for number in range(rounds):
+        data = spoil(chance, good)
+        done = subprocess.run([BERTH, "load"], input=data, timeout=120,
+                              capture_output=True)
+        text = done.stderr.decode()
+        assert done.returncode in (0, 1), (number, done)
+        if done.returncode == 1:
+            assert text.startswith("berth: load: ") and text.count("\n") == 1, \
+                (number, text)
+            assert objects(fresh_store) == [], (number, text)
+            continue
+        names = [line.split(": ", 1)[1]
+                 for line in done.stdout.decode().splitlines()]
+        saved = subprocess.run([BERTH, "save", *names], capture_output=True)
+        assert saved.returncode == 0, (number, saved)
+        berth("rmi", *names)
 
 
 def test_a_bad_option():
