@@ -213,7 +213,7 @@ bool remote_wait(struct remote *rm, const struct transfer *t, int *tries)
     if (!may_help(t) || ++*tries >= TRIES_MAX || t->retry_after_s > WAIT_MAX_S)
         return false;
     io_random(&spread, 1); /* so that many clients do not come back at once */
-    int64_t wait = WAIT_MS * (1LL << (*tries - 1));
+    int64_t wait = (int64_t)WAIT_MS << (*tries - 1);
     wait += wait * spread / 1024;
     if (t->fault == TRANSFER_OK && t->retry_after_s > 0)
         wait = 1000L * t->retry_after_s;

@@ -392,6 +392,29 @@ def test_foreign_urls_are_not_fetched(reg, image):
     assert not reg.requests("GET", "/elsewhere")
 
 
+def test_a_layer_that_comes_twice(reg):
+    layer = tar_of({"f": os.urandom(1000)})
+    image = reg.put_image("t", "1", [layer, layer])
+    berth("pull", f"{reg.host}/t:1")
+    assert len(reg.requests("GET", blob_path(image))) == 1
+    forget(reg)
+    berth("push", f"{reg.host}/t:1", f"{reg.host}/p:2")
+    is_pushed(reg, image)
+    assert len(reg.requests("PUT", "/uploads/")) == 2
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda m: m["layers"].extend(m["layers"] * 127), "over 127 layers"),
+    (lambda m: m["config"].update(size=(4 << 20) + 1), "config"),
+    (lambda m: m["config"].update(size=-1), "descriptor"),
+    (lambda m: m.pop("config"), "descriptor")])
+def test_manifests_over_a_limit(reg, image, change, words):
+    change(image)
+    reg.put_manifest("t", "1", image)
+    assert words in pull_fails(f"{reg.host}/t:1")
+    assert not reg.requests("GET", "/blobs/")
+
+
 def test_errors_are_told_once(reg):
     text = pull_fails(f"{reg.host}/t:none")
     assert "not found: MANIFEST_UNKNOWN: manifest unknown" in text
@@ -614,6 +637,12 @@ def test_an_identity_token(reg, image, home):
     form = reg.requests("POST", "^/token")[0]
     assert b"grant_type=refresh_token" in form.body
     assert "Authorization" not in form.headers
+
+
+def test_an_identity_token_that_is_refused(reg, image, home):
+    Tokens(reg, user="refresh-me")
+    write_auth(home, reg.host, identitytoken="stale")
+    assert "refuses the kept token" in pull_fails(f"{reg.host}/t:1")
 
 
 def test_bearer_among_others(reg, image):
@@ -1035,6 +1064,79 @@ def test_push_without_mounts(reg, image, local, answer):
     # The session that a refused mount opens is used, not left behind.
     assert len(reg.requests("POST")) == (4 if answer == "202" else 8)
     assert not reg.sessions
+
+
+def test_push_tries_other_repositories(reg, image, local):
+    """A refused mount's session is given back before the next one."""
+    berth("tag", local, f"{reg.host}/another:1")
+    for digest in [blob["digest"] for blob in
+                   [image["config"], *image["layers"]]]:
+        reg.blobs["another", digest] = reg.blobs.pop(("t", digest))
+    done = berth("push", local)
+    assert "Mounted from another" in done.stderr
+    is_pushed(reg, image)
+    assert not reg.requests("PATCH") and not reg.sessions
+    assert len(reg.requests("POST", "from=another")) == 4
+
+
+def test_push_from_many_names(reg, image, local):
+    for i in range(12):
+        berth("tag", local, f"{reg.host}/name{i}:1")
+    forget(reg)
+    Tokens(reg)
+    berth("push", local)
+    is_pushed(reg, image)
+    scopes = reg.requests("GET", "^/token")[-1].path
+    assert scopes.count("scope=") == 9  # one's own and at most eight
+    for blob in image["layers"]:
+        digest = blob["digest"].replace(":", "%3A")
+        assert len(reg.requests("POST", "mount=" + digest)) == 3
+
+
+def test_push_after_a_resume_that_was_lost(reg, image, local):
+    """A registry that forgot bytes says so at the end: once more, whole."""
+    forget(reg)
+
+    def swallow(h):
+        reg.sessions[h.path.split("/")[-1]] += h.rfile.read(20_000)
+        h.reset()
+
+    def forget_some(h):
+        session = h.path.split("/")[-1]
+        reg.told(h, 204, "p", session)
+        reg.sessions[session] = bytearray(len(reg.sessions[session]))
+    reg.on("PATCH", "/uploads/", swallow, early=True)
+    reg.on("GET", "/uploads/", forget_some)
+    berth("push", local)
+    is_pushed(reg, image)
+
+
+@pytest.mark.parametrize("range_", ["", "0-", "bytes=0-5", "5-9", "0-99999999"])
+def test_push_with_a_status_of_no_sense(reg, image, local, range_):
+    forget(reg)
+    reg.on("PATCH", "/uploads/", lambda h: h.reset(), early=True)
+    reg.on("GET", "/uploads/", lambda h: h.answer(204, {"Range": range_}))
+    berth("push", local)
+    is_pushed(reg, image)
+
+
+def test_push_where_uploads_are_no_uploads(reg, local):
+    forget(reg)
+    reg.always("POST", "/uploads/", lambda h: h.answer(200))
+    text = berth("push", local, code=1).stderr
+    assert "no upload address" in text or "answers 200 to POST" in text
+
+
+def test_push_of_a_damaged_blob(reg, image, local):
+    forget(reg)
+    digest = image["layers"][0]["digest"][7:]
+    path = (pathlib.Path(os.environ["BERTH_ROOT"]) / "blobs/sha256" /
+            digest[:2] / digest)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "is damaged" in berth("push", local, code=1).stderr
+    path.write_bytes(b"x" * image["layers"][0]["size"])
+    assert "DIGEST_INVALID" in berth("push", local, code=1).stderr
+    assert ("p", "2") not in reg.manifests
 
 
 def test_push_goes_on_where_it_broke(reg, image, local):
