@@ -254,13 +254,13 @@ static int check_name(struct istore *s, const char *id, struct err *e)
     struct err none;
     if (o.name == generated)
         return 0;
-    if (o.name == NULL) {
+    if (o.name == NULL || o.name[0] == '\0') {
         (void)snprintf(generated, sizeof(generated), "berth_%.8s", id);
         o.name = generated;
         return 0;
     }
-    if (o.name[strspn(o.name, NAME_CHARS)] != '\0' || o.name[0] == '\0' ||
-        o.name[1] == '\0' || strchr("_.-", o.name[0]) != NULL)
+    if (o.name[strspn(o.name, NAME_CHARS)] != '\0' || o.name[1] == '\0' ||
+        strchr("_.-", o.name[0]) != NULL)
         return err_set(e, ERR_INVALID,
                        "invalid container name: %.60s (two or more letters, "
                        "digits and _.-, the first a letter or digit)",

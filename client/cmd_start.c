@@ -22,6 +22,13 @@ static int start_again(struct istore *s, const char *name, bool is_attached,
     if (ct_find(s, name, id, &e) != 0)
         return cli_fail(1, &e);
     ct_state(s, id, &st);
+    if (st.status == CT_RUNNING && is_attached) {
+        (void)err_set(&e, ERR_BUSY,
+                      "container %.12s runs already: see its output with logs "
+                      "-f",
+                      id);
+        return cli_fail(1, &e);
+    }
     if (st.status == CT_RUNNING) {
         printf("%s\n", name);
         return 0;

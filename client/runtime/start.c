@@ -219,49 +219,63 @@ static int become(const struct rt_spec *s, const struct user *u, struct err *e)
     return caps_apply(s->caps, e);
 }
 
+/* The program in each folder of PATH; the errno that says most. */
+static int exec_in_path(const char *path, char *const *argv, char *const *env)
+{
+    int best = ENOENT;
+    char full[PATH_MAX];
+    for (const char *p = path; *p != '\0';) {
+        size_t n = strcspn(p, ":");
+        /* An empty folder would be the working directory: never meant. */
+        if (n > 0 && n + strlen(argv[0]) + 2 <= sizeof(full)) {
+            (void)snprintf(full, sizeof(full), "%.*s/%s", (int)n, p, argv[0]);
+            (void)execve(full, argv, env);
+            if (errno != ENOENT && errno != ENOTDIR)
+                best = errno;
+        }
+        p += n + (p[n] == ':' ? 1 : 0);
+    }
+    return best;
+}
+
 /* execvp with the container's PATH and docker's status codes. */
 static int exec_argv(char *const *argv, char *const *env, struct err *e)
 {
     const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
                        "/sbin:/bin";
     int best = ENOENT;
-    char full[PATH_MAX];
     if (strchr(argv[0], '/') != NULL) {
         (void)execve(argv[0], argv, env);
         best = errno;
-    } else {
+    } else if (argv[0][0] != '\0') {
         for (size_t i = 0; env[i] != NULL; i++) {
             if (strncmp(env[i], "PATH=", 5) == 0)
                 path = env[i] + 5;
         }
-        for (const char *p = path; *p != '\0';) {
-            size_t n = strcspn(p, ":");
-            (void)snprintf(full, sizeof(full), "%.*s/%s", (int)n, p, argv[0]);
-            (void)execve(full, argv, env);
-            if (errno != ENOENT && errno != ENOTDIR)
-                best = errno;
-            p += n + (p[n] == ':' ? 1 : 0);
-        }
+        best = exec_in_path(path, argv, env);
     }
-    (void)err_sys(e, best, "exec %s", argv[0]);
+    (void)err_sys(e, best, "exec \"%.150s\"", argv[0]);
     return best == ENOENT || best == ENOTDIR ? 127 : 126;
 }
 
-/* The environment with HOME, which only the user's record knows. */
+/* The environment with HOME, which only the user's record knows; as docker,
+ * also in place of an empty one. */
 static char *const *with_home(char *const *env, const char *home)
 {
     static char text[PATH_MAX + 8];
-    size_t n = 0;
-    for (; env[n] != NULL; n++) {
-        if (strncmp(env[n], "HOME=", 5) == 0)
-            return env;
-    }
+    size_t n = 0, at = 0;
+    while (env[n] != NULL)
+        n++;
+    while (at < n && strncmp(env[at], "HOME=", 5) != 0)
+        at++;
+    if (at < n && env[at][5] != '\0')
+        return env;
     char **all = calloc(n + 2, sizeof(*all));
     if (all == NULL)
         return env;
     memcpy(all, env, n * sizeof(*all));
     (void)snprintf(text, sizeof(text), "HOME=%s", home);
-    all[n] = text;
+    all[at] = text;
     return all;
 }
 

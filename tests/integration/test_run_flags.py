@@ -106,10 +106,31 @@ def test_failed_start_leaves_no_record(tmp_path):
     assert not list((pathlib.Path(environment["BERTH_RUN"])).glob("*/state*"))
 
 
-@pytest.mark.parametrize("bad", ["a", "-x", ".x", "_x", "a b", "a/b", "", "ä"])
+@pytest.mark.parametrize("bad", ["a", "-x", ".x", "_x", "a b", "a/b", "ä"])
 def test_bad_names(bad):
     assert "invalid container name" in refused("run", f"--name={bad}", "rt:1",
                                                "true")
+
+
+def test_an_empty_name_is_none():
+    """Scripts write --name "$NAME": docker makes one up, and so do we."""
+    assert run("--name", "", "rt:1", "echo", "x") == "x\n"
+
+
+def test_home_and_path():
+    def value(key, *flags):
+        out = run(*flags, "rt:1", "/bin/env")
+        return dict(line.split("=", 1) for line in out.splitlines())[key]
+    assert value("HOME", "-e", "HOME=") == "/root"
+    assert value("HOME", "-e", "HOME=/x") == "/x"
+    assert value("HOME", "-u", "app") == "/home/app"
+    assert value("PATH", "-e", "PATH=") == ""
+    # An empty part of PATH is not the working directory.
+    assert "ls" in refused("run", "--rm", "-e", "PATH=:", "-w", "/bin", "rt:1",
+                           "ls", code=127)
+    assert run("-e", "PATH=:/bin", "rt:1", "echo", "x") == "x\n"
+    refused("run", "--rm", "-e", "PATH=/" + "x" * 5000, "rt:1", "ls", code=127)
+    refused("run", "--rm", "rt:1", "", code=127)
 
 
 def test_name_is_taken(name):

@@ -357,6 +357,7 @@ def test_start_of_one_that_runs(name):
     pid = inspect(name)["State"]["Pid"]
     assert berth("start", name) == name + "\n"
     assert inspect(name)["State"]["Pid"] == pid
+    assert "logs -f" in refused("start", "-a", name, code=1)
 
 
 def test_rm(name):
