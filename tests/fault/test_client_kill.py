@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import time
@@ -18,7 +19,7 @@ import time
 import pytest
 
 import debian_image
-from client_host import Host, is_alive, rootfs_tar, wait_until
+from client_host import BERTH, Host, is_alive, rootfs_tar, wait_until
 from conftest import VARIANT, Berthd
 
 LONG = bool(os.environ.get("BERTH_LONG"))
@@ -57,7 +58,7 @@ def check_names(host):
             assert host.trees.setdefault(layer.name, now) == now, layer
     for folder in host.folders():
         record = host.root / "containers" / folder / "record.json"
-        if record.exists():
+        if len(folder) == 64 and record.exists():  # not one being made
             json.loads(record.read_text())
             for name in ("upper", "work", "root", "hosts", "hostname",
                          "resolv.conf"):
@@ -186,6 +187,18 @@ def duration(host, verb, known):
     return known[verb]
 
 
+def settle(host):
+    """After kills: all is well, and nothing stays."""
+    # Detached and attached containers go on without their client.
+    wait_until("clients stay", lambda: not [
+        p for p, name in host.processes().items() if name != "berth-monitor"])
+    host.note_ids()
+    check_names(host)
+    wait_until("ps is wrong", lambda: ps_agrees(host))
+    remove_containers(host)
+    check_clean(host)
+
+
 def one_round(host, rng, verb, target, known):
     limit = duration(host, verb, known)
     command = prepare(host, verb)
@@ -201,14 +214,7 @@ def one_round(host, rng, verb, target, known):
         except ProcessLookupError:
             pass
     proc.communicate(timeout=120)
-    # Detached and attached containers go on without their client.
-    wait_until("clients stay", lambda: not [
-        p for p, name in host.processes().items() if name != "berth-monitor"])
-    host.note_ids()
-    check_names(host)
-    wait_until("ps is wrong", lambda: ps_agrees(host))
-    remove_containers(host)
-    check_clean(host)
+    settle(host)
     if verb == "pull":
         host.berth("pull", host.registry + "/kill/three:1")
         check_names(host)
@@ -270,6 +276,56 @@ def test_kills(host):
         done += 1
     print(f"{done} rounds")
     assert done >= 8
+
+
+def strace(host, *options):
+    # LeakSanitizer, in the asan variant, cannot work below strace.
+    return subprocess.run(
+        ["strace", "-f", *map(str, options)], timeout=120,
+        env=dict(host.env, ASAN_OPTIONS="detect_leaks=0"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+
+
+def calls_of(host, trace, *command):
+    """Where the processes of a command can be killed: (system call, how often
+    it was made by then), each once."""
+    strace(host, "-o", trace, BERTH, *command)
+    count, places = {}, set()
+    for line in trace.read_text().splitlines():
+        found = re.match(r"(\d+) +(\w+)\(", line)
+        if found:
+            count[found.groups()] = count.get(found.groups(), 0) + 1
+            places.add((found[2], count[found.groups()]))
+    assert len(places) > 50, places
+    return sorted(places)
+
+
+def test_kills_at_each_call(host, tmp_path):
+    """Client, monitor and the container that is being made: every process
+    that comes to the N-th call of a kind dies there."""
+    seed = os.environ.get("BERTH_SEED") or str(random.randrange(2 ** 32))
+    print(f"BERTH_SEED={seed}")
+    rng = random.Random(seed)
+    program = ["-e", host.token, "kill/rt:1", "sh", "-c"]
+    verbs = {"run --rm": ["run", "--rm", *program, "echo x >/f"],
+             "run": ["run", *program, "echo x >/f"], "rm -f": ["rm", "-f"]}
+    for verb, command in verbs.items():
+        def target():
+            return [host.berth("run", "-d", *program, LOOP).strip()
+                    ] if verb == "rm -f" else []
+        places = calls_of(host, tmp_path / "trace", *command, *target())
+        settle(host)
+        few = 3 if VARIANT == "asan" else 8
+        killed = 0
+        for name, count in places if LONG else rng.sample(places, few):
+            print(f"{verb}: call {count} of {name}")
+            done = strace(host, "-o", tmp_path / "trace", "-e",
+                          f"inject={name}:signal=KILL:when={count}", BERTH,
+                          *command, *target())
+            killed += "killed by SIGKILL" in (tmp_path / "trace").read_text()
+            settle(host)
+        assert killed > 0, done
 
 
 def test_the_last_sweep_leaves_nothing(host):
