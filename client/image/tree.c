@@ -16,8 +16,9 @@
 #include "client/image/store.h"
 #include "client/image/unpack.h"
 
-#define OPAQUE    ".wh..wh..opq"
-#define LINKS_MAX 40 /* as the kernel */
+#define OPAQUE     ".wh..wh..opq"
+#define LINKS_MAX  40 /* as the kernel */
+#define HIDE_DEPTH (2 * TREE_MAX_DEPTH)
 /* Small files take space as well: look so often. */
 #define ENTRIES_STEP 1000
 
@@ -209,7 +210,10 @@ static int canonical(struct tree *t, int parent, const char *leaf,
         return -1;
     if (strlen(dir) < t->root_len)
         return err_set(e, ERR_INTERNAL, "a folder is not below the root");
-    (void)snprintf(out, PATH_MAX * 2, "%s/%s", dir + t->root_len, leaf);
+    const char *below = dir + t->root_len;
+    if (strcmp(below, "/") == 0) /* the root of a mount, see tree_begin() */
+        below = "";
+    (void)snprintf(out, PATH_MAX * 2, "%s/%s", below, leaf);
     return 0;
 }
 
@@ -279,7 +283,12 @@ static int hide(struct tree *t, int parent, const char *leaf, struct err *e)
         openat(parent, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_sys(e, errno, "open folder %.100s", leaf);
-    return hide_all(t, fd, leaf, e);
+    /* By links a tree can be deeper than any name; the stack is not. */
+    if (++t->depth > HIDE_DEPTH)
+        return err_set(e, ERR_INVALID, "the folders of the layer are too deep");
+    int rc = hide_all(t, fd, leaf, e);
+    t->depth--;
+    return rc;
 }
 
 int tree_whiteout(struct tree *t, const struct tree_name *name, struct err *e)
@@ -298,10 +307,9 @@ int tree_whiteout(struct tree *t, const struct tree_name *name, struct err *e)
     if (strcmp(name->leaf, OPAQUE) == 0)
         return hide_all(t, parent, name->parent, e);
     /* Other names with a double prefix are aufs' own bookkeeping. */
-    if (strncmp(victim, TREE_WHITEOUT, sizeof(TREE_WHITEOUT) - 1) == 0 ||
-        is_ours(t, parent, victim))
+    if (strncmp(victim, TREE_WHITEOUT, sizeof(TREE_WHITEOUT) - 1) == 0)
         return 0;
-    return remove_all(parent, victim, e);
+    return hide(t, parent, victim, e);
 }
 
 int tree_begin(struct tree *t, struct err *e)

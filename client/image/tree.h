@@ -23,6 +23,7 @@ struct tree {
     int root;       /* the caller's */
     bool has_lower; /* root shows lower layers too */
     uint64_t entries, max_entries;
+    int depth;       /* of folders, while it hides */
     size_t root_len; /* of the root's own path, see canonical() */
     void *written;   /* tsearch tree of paths that this layer wrote */
 };

@@ -51,6 +51,9 @@
 #define A41  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define A205 A41 A41 A41 A41 A41
 #define A256 A205 A41 "aaaaaaaaaa"
+/* 120 folders. */
+#define D30  "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/"
+#define D120 D30 D30 D30 D30
 
 struct row {
     const char *what;
@@ -381,6 +384,14 @@ static const struct row rows[] = {
      {F("a", "1"), F("b", "2"), NEXT, F(".wh..wh..opq", ""), F("b", "3")},
      ERR_NONE,
      "w a\nf b 3\n"},
+    {"opaque root after folders that no entry speaks of",
+     {F("d/a", "1"), F("e", "1"), NEXT, F("d/b", "2"), F(".wh..wh..opq", "")},
+     ERR_NONE,
+     "d d\nw d/a\nf d/b 2\nw e\n"},
+    {"whiteout of a folder that got a file before",
+     {F("d/a", "1"), NEXT, F("d/b", "2"), F(".wh.d", "")},
+     ERR_NONE,
+     "d d\nw d/a\nf d/b 2\n"},
     {"whiteout through a lower symlink",
      {D("d"), F("d/a", "1"), S("s", "/d"), NEXT, F("s/.wh.a", "")},
      ERR_NONE,
@@ -432,6 +443,17 @@ static const struct row rows[] = {
      {{.name = "tmp", .type = '5', .mode = 01777}, NEXT, F("tmp/x", "1")},
      ERR_NONE,
      "d tmp 01777\nf tmp/x 1\n"},
+    {"too deep to hide",
+     {F("x", "1"),
+      NEXT,
+      {.name = "x", .type = '5', .pax = "path=" D120},
+      {.name = "s", .type = '2', .link = "x", .pax = "linkpath=" D120},
+      {.name = "x", .type = '5', .pax = "path=s/" D120},
+      {.name = "t", .type = '2', .link = "x", .pax = "linkpath=s/" D120},
+      {.name = "x", .type = '5', .pax = "path=t/" D120},
+      F(".wh..wh..opq", "")},
+     ERR_INVALID,
+     NULL},
     {"three layers",
      {D("d"), F("d/a", "1"), NEXT, F("d/.wh.a", ""), NEXT, F("d/a", "3")},
      ERR_NONE,
