@@ -197,6 +197,18 @@ def test_inspect_of_an_image(index, names):
     assert [json.loads(line) for line in lines.splitlines()] == [image, image]
 
 
+def test_templates_of_an_image(index, names):
+    names.append(index["name"])
+    berth("pull", index["name"])
+    image, = inspect(index["name"])
+    assert berth("inspect", "-f", "{{.Id}}", index["name"]) == \
+        image["Id"] + "\n"
+    shown = berth("image", "inspect", "-f",
+                  "{{.Config.StopSignal}} {{json .RepoTags}} "
+                  "{{index .Config.Labels \"from\"}}", index["name"])
+    assert shown == f"SIGUSR1 {json.dumps([index['name']])} image\n"
+
+
 def test_containers_come_first(index, names):
     names += [index["name"], "both:latest"]
     berth("pull", index["name"])
@@ -229,7 +241,7 @@ def test_inspect_tells_what_is_not_there(index, names):
     assert "no such container or image: A/B" in done.stderr
     done = berth("inspect", "--type", "image", "no-such", code=None)
     assert done.returncode == 1 and "no such image: no-such" in done.stderr
-    for bad in (["--type", "volume"], ["--format", "{{.Id}}"], []):
+    for bad in (["--type", "volume"], ["--format", "{{.Id"], []):
         done = berth("inspect", *bad, *([index["name"]] if bad else []),
                      code=None)
         assert done.returncode == 1 and done.stdout == ""
