@@ -393,6 +393,23 @@ static const struct {
     {CURLE_ABORTED_BY_CALLBACK, TRANSFER_FINAL, ERR_CANCELLED, "interrupted"},
 };
 
+static int refused_certificate(const struct origin *o, const char *words,
+                               struct err *e)
+{
+    char port[8] = "";
+    (void)err_set(e, ERR_DENIED, "the certificate of %.60s is refused: %s",
+                  o->host, words);
+    if (strstr(words, "issuer") == NULL && strstr(words, "self-signed") == NULL)
+        return -1;
+    if (o->port != 443)
+        (void)snprintf(port, sizeof(port), ":%u", (unsigned)o->port);
+    size_t n = strlen(e->msg);
+    (void)snprintf(e->msg + n, sizeof(e->msg) - n,
+                   " (a CA of yours goes into /etc/containers/certs.d/%s%s/)",
+                   o->host, port);
+    return -1;
+}
+
 static int explain(struct state *s, CURLcode rc, const char *url, struct err *e)
 {
     struct origin o = {.host = "?"};
@@ -412,8 +429,7 @@ static int explain(struct state *s, CURLcode rc, const char *url, struct err *e)
         return -1;
     }
     if (rc == CURLE_PEER_FAILED_VERIFICATION)
-        return err_set(e, ERR_DENIED, "the certificate of %.80s is refused: %s",
-                       o.host, words);
+        return refused_certificate(&o, words, e);
     for (size_t i = 0; i < array_len(faults); i++) {
         if (faults[i].rc != rc)
             continue;

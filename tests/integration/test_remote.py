@@ -936,6 +936,7 @@ def test_tls(secure, cert_dir):
     text = pull_fails(name)
     assert "the certificate of a.localhost is refused" in text
     assert "unable to get local issuer certificate" in text
+    assert f"certs.d/{reg.name('a.localhost')}/" in text
     assert not reg.requests()
     berth("pull", "--cert-dir", cert_dir, name)
     berth("pull", "--tls-verify=false", name)
