@@ -10,7 +10,9 @@ import subprocess
 
 import pytest
 
+import debian_image
 import engines
+from conftest import BUILD
 from containers import (BERTH, berth, environment, image,  # noqa: F401
                         name, rootfs_tar, store)
 
@@ -247,3 +249,28 @@ def test_terminal(docker):
     assert a[0] == b[0] == "xterm"
     assert a[1] == b[1]
     assert a[3].split()[0] == b[3].split()[0]
+
+
+def test_inside_debian(docker, store, tmp_path):
+    """The same in a real distribution: glibc, usr-merge, its own users."""
+    tar = debian_image.base_tar(BUILD / "cache")
+    berth("import", tar, "debian:parity")
+    docker.run("import", tar, "debian:parity")
+    try:
+        for flags in ([], ["-u", "nobody"], ["-u", "games:www-data"]):
+            ours, theirs = both(docker, *flags, "debian:parity", "sh", "-c",
+                                FACTS)
+            assert ours.returncode == theirs.returncode == 0, (ours, theirs)
+            a, b = facts(ours.stdout), facts(theirs.stdout)
+            assert len(a) > 90 and len(b) > 90
+            found = unexplained(a, b)
+            assert not found, "\n".join(found)
+        for command in (["su", "-s", "/bin/sh", "nobody", "-c", "id"],
+                        ["dpkg", "--audit"], ["sh", "-c", "exec 3</dev/tcp"],
+                        ["apt-get", "--version"], ["no-such"], ["/usr"],
+                        ["find", "/", "-xdev", "-perm", "-4000"]):
+            ours, theirs = both(docker, "debian:parity", *command)
+            assert (ours.returncode, ours.stdout) == (
+                theirs.returncode, theirs.stdout), command
+    finally:
+        berth("rmi", "debian:parity")
