@@ -54,16 +54,9 @@ lint:
 format:
 	clang-format-14 -i $(C_FILES)
 
-# deps: install the Debian packages that are missing.
+# deps: install the Debian packages that are missing; starts no service.
 deps:
-	@missing=$$(for p in $(DEPS_BUILD) $(if $(BUILD_ONLY),,$(DEPS_TEST)); do \
-		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
-		grep -qx installed || printf '%s ' $$p; done); \
-	if [ -z "$$missing" ]; then echo "all packages are here"; else \
-		echo "installing: $$missing"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -qq -y --no-install-recommends $$missing \
-		>/dev/null; fi
+	@sh tests/deps $(DEPS_BUILD) $(if $(BUILD_ONLY),,$(DEPS_TEST))
 
 # fuzz: libFuzzer on what parses bytes of strangers; SECONDS for each target.
 # FUZZ_TARGETS=... for some of them; FUZZ_S is the older name of SECONDS.
