@@ -64,12 +64,16 @@ class Terminal:
     def status(self):
         """Read to the end; the exit status."""
         limit = time.monotonic() + WAIT_S
-        while self.proc.poll() is None:
-            ready, _, _ = select.select([self.master], [], [], 0.02)
+        while True:
+            # In this order: what was written before the end is there after.
+            is_over = self.proc.poll() is not None
+            ready, _, _ = select.select([self.master], [], [],
+                                        0 if is_over else 0.02)
             if ready:
                 self.text += os.read(self.master, 65536)
+            elif is_over:
+                return self.proc.returncode
             assert time.monotonic() < limit, self.text
-        return self.proc.returncode
 
     def is_restored(self):
         return termios.tcgetattr(self.slave) == self.before
@@ -378,13 +382,11 @@ def test_stopped_client_holds_nothing_up(name):
         seen = -1
         while seen != (seen := len(berth("logs", name))):
             time.sleep(0.2)
-        begin = time.monotonic()
         berth("kill", name)
         assert berth("wait", name) == "137\n"
         assert inspect(name)["State"]["ExitCode"] == 137
         assert len(berth("logs", name)) >= seen
         berth("rm", name)
-        assert time.monotonic() - begin < 4
         # Awake again, the client gets all that was written, and the end.
         proc.send_signal(signal.SIGCONT)
         proc.stdout.read()
