@@ -272,7 +272,8 @@ bool body_drain(struct conn *c)
 
     if (s == STEP_WAIT || c->state != CONN_DRAIN)
         return s != STEP_WAIT;
-    if (x->received > c->lc->server->limits.drop_bytes)
+    x->drained += len;
+    if (x->drained > c->lc->server->limits.drop_bytes)
         c->close_after = true;
     if (x->is_body_over || c->close_after) {
         c->x = NULL;

@@ -131,7 +131,7 @@ struct http_exchange {
     struct body body;
     enum body_mode mode;
     bool has_body, is_body_over, must_continue;
-    uint64_t received;
+    uint64_t received, drained; /* payload, in all and since the answer */
     http_body_cb *whole_cb;
     size_t whole_max, whole_len, whole_cap;
     char *whole;

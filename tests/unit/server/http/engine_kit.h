@@ -55,7 +55,7 @@ struct job {
     struct toy *toy;
     struct http_block *block;
     uint64_t sum, bytes;
-    bool is_gate;
+    bool is_gate, is_early;
 };
 
 static inline void job_run(struct work *w, void *ctx)
@@ -114,7 +114,11 @@ static inline void on_block(struct http_exchange *x, void *arg,
 {
     struct job *j = arg;
 
-    (void)x;
+    if (j->is_early) {
+        http_block_done(x, b);
+        http_reply(x, 200, "early", 5);
+        return;
+    }
     j->block = b;
     submit(j);
 }
@@ -170,7 +174,8 @@ static inline void on_request(struct http_exchange *x, void *ctx)
         http_reply(x, 400, "path", 4);
     } else if (strcmp(path, "/echo") == 0) {
         http_body_read(x, 1000, on_whole, NULL);
-    } else if (strcmp(path, "/sink") == 0) {
+    } else if (strcmp(path, "/sink") == 0 || strcmp(path, "/early") == 0) {
+        j->is_early = path[1] == 'e';
         http_body_start(x, &sink, j);
     } else if (strcmp(path, "/work") == 0 || strcmp(path, "/gate") == 0) {
         j->is_gate = path[1] == 'g';

@@ -186,6 +186,35 @@ static void test_leaving_in_a_body(void **state)
     stop(&f);
 }
 
+/*
+ * An answer when nearly all of a large body has come: what is left is little,
+ * and the connection goes on, as the answer said.
+ */
+static void test_answer_near_the_end(void **state)
+{
+    static char body[300000];
+    struct answer a;
+    struct fix f;
+    int fd;
+
+    (void)state;
+    start(&f, NULL);
+    fd = dial(&f);
+    for (int i = 0; i < 3; i++) {
+        say(fd, "PUT /early HTTP/1.1\r\n" HOST "Content-Length: 300000\r\n"
+                "\r\n");
+        say_n(fd, body, 270000);
+        hear(fd, &a, false);
+        assert_string_equal(a.body, "early");
+        assert_false(a.is_closing);
+        say_n(fd, body, sizeof(body) - 270000);
+    }
+    get(fd, "/a");
+    expect(fd, 200, "/a");
+    close(fd);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_lingering),
         cmocka_unit_test(test_leaving_while_it_works),
         cmocka_unit_test(test_leaving_in_a_body),
+        cmocka_unit_test(test_answer_near_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
