@@ -14,8 +14,33 @@
 struct push {
     struct remote *remote;
     struct istore *store;
+    struct istore_scratch *scratch; /* its pins: an rmi may come meanwhile */
     bool is_quiet;
 };
+
+/* Pin first, then look: what is sent stays until the end. */
+static int pin_image(struct push *p, const struct istore_image *img,
+                     struct err *e)
+{
+    size_t n = 0;
+    scoped_free char(*hex)[ISTORE_HEX] =
+        calloc(img->n_layers + 2, sizeof(*hex));
+    if (hex == NULL)
+        return err_set(e, ERR_NO_MEMORY, "push: out of memory");
+    memcpy(hex[n++], img->manifest, ISTORE_HEX);
+    memcpy(hex[n++], img->config, ISTORE_HEX);
+    for (size_t i = 0; i < img->n_layers; i++)
+        memcpy(hex[n++], img->blobs[i], ISTORE_HEX);
+    if (istore_scratch_new(p->store, &p->scratch, e) != 0 ||
+        istore_scratch_pin(p->scratch, (const char(*)[ISTORE_HEX])hex, n, e) !=
+            0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (!istore_has_blob(p->store, hex[i]))
+            return err_set(e, ERR_MISSING, "blob sha256:%.12s is gone", hex[i]);
+    }
+    return 0;
+}
 
 static int push_manifest(struct push *p, const char *hex, const json_t *m,
                          const char *text, size_t len,
@@ -61,8 +86,17 @@ static int note_source(struct push *p, struct istore_image *img,
                        const struct reference *r, struct err *e)
 {
     char name[REFERENCE_MAX];
+    struct istore_image now = {.name = ""};
+    struct err gone;
     reference_format(r, name);
     if (strcmp(name, img->name) != 0 || strcmp(img->source, img->manifest) == 0)
+        return 0;
+    /* Removed or replaced meanwhile: then there is nothing to note. */
+    bool is_same = istore_resolve(p->store, name, &now, &gone) == 0 &&
+                   strcmp(now.name, name) == 0 &&
+                   strcmp(now.manifest, img->manifest) == 0;
+    istore_image_free(&now);
+    if (!is_same)
         return 0;
     memcpy(img->source, img->manifest, ISTORE_HEX);
     return istore_ref_write(p->store, img, e);
@@ -82,6 +116,8 @@ static int push(struct push *p, const char *text, const char *to,
         return -1;
     int rc = istore_resolve(p->store, text, &img, e);
     if (rc == 0)
+        rc = pin_image(p, &img, e);
+    if (rc == 0)
         rc = remote_new(&r, o, &p->remote, e);
     if (rc == 0)
         rc = push_image(p, &img, &r, &len, e);
@@ -93,6 +129,7 @@ static int push(struct push *p, const char *text, const char *to,
         printf("%s: digest: sha256:%s size: %zu\n", r.tag, img.manifest, len);
     istore_image_free(&img);
     remote_free(p->remote);
+    istore_scratch_free(p->scratch);
     istore_close(p->store);
     return rc == 0 ? 0 : err_prefix(e, "push %.100s", to);
 }

@@ -1279,6 +1279,29 @@ def test_push_is_interrupted(reg, image, local):
     assert ("p", "2") not in reg.manifests
 
 
+def test_push_of_what_is_removed_meanwhile(reg, image, local):
+    forget(reg)
+    begun, release = threading.Event(), threading.Event()
+
+    def hold(h):
+        begun.set()
+        release.wait(60)
+        return False
+    reg.always("PATCH", "/uploads/", hold)
+    proc = subprocess.Popen([BERTH, "push", local], stderr=subprocess.PIPE,
+                            text=True)
+    assert begun.wait(30)
+    names = [local, f"{reg.host}/t:1"]
+    berth("rmi", *names)
+    release.set()
+    _, text = proc.communicate(timeout=60)
+    assert proc.returncode == 0, text
+    is_pushed(reg, image)
+    assert reg.host not in berth("images").stdout
+    root = pathlib.Path(os.environ["BERTH_ROOT"])
+    assert not list((root / "scratch").iterdir())
+
+
 def test_pushed_types_are_kept(reg, image, local):
     forget(reg)
     berth("push", local)
