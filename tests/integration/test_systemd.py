@@ -37,7 +37,16 @@ else
 fi
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
-mount --rbind /dev dev
+mount -t tmpfs -o mode=755 tmpfs dev # its own: an init may change nodes
+for node in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" \
+    "tty 5 0"; do
+    set -- "$1" "$2" $node
+    mknod -m 666 dev/$3 c $4 $5
+done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
 mkdir -p .old
 pivot_root . .old
 umount -l /.old
