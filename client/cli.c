@@ -357,6 +357,15 @@ static const char *cell(const struct cli_table *t, size_t row, size_t col)
                     : t->cells[(row - 1) * t->n_cols + col];
 }
 
+/* Characters, not bytes: a shortened cell ends with an ellipsis. */
+static size_t text_width(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
 void cli_table_print(const struct cli_table *t, bool as_json)
 {
     if (as_json) {
@@ -374,11 +383,14 @@ void cli_table_print(const struct cli_table *t, bool as_json)
             if (t->cols[i].title == NULL)
                 continue;
             for (size_t k = 0; k <= t->n_rows; k++) {
-                size_t n = strlen(cell(t, k, i));
+                size_t n = text_width(cell(t, k, i));
                 width = n > width ? n : width;
             }
-            printf("%-*s%s", i == last ? 0 : (int)width, cell(t, r, i),
-                   i == last ? "\n" : "   ");
+            const char *text = cell(t, r, i);
+            if (i == last)
+                printf("%s\n", text);
+            else
+                printf("%s%*s", text, (int)(width - text_width(text)) + 3, "");
         }
     }
 }

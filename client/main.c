@@ -88,6 +88,27 @@ static void ungroup(int *argc, char ***argv)
     }
 }
 
+/* "berth image" alone, or with --help: the words of the group. */
+static bool group_help(int argc, char **argv)
+{
+    bool is_group = false;
+    if (argc > 2 && strcmp(argv[2], "--help") != 0 &&
+        strcmp(argv[2], "-h") != 0)
+        return false;
+    for (size_t i = 0; i < array_len(grouped); i++) {
+        if (strcmp(argv[1], grouped[i].group) != 0)
+            continue;
+        if (!is_group)
+            printf("Usage:  berth %s COMMAND [OPTIONS]\n\nCommands:\n"
+                   "  %-10s the same as: berth inspect --type=%s\n",
+                   argv[1], "inspect", argv[1]);
+        is_group = true;
+        printf("  %-10s the same as: berth %s\n", grouped[i].word,
+               grouped[i].verb);
+    }
+    return is_group;
+}
+
 int cmd_version(int argc, char **argv)
 {
     struct err e;
@@ -139,6 +160,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)
         return cmd_version(1, argv);
+    if (group_help(argc, argv))
+        return 0;
     ungroup(&argc, &argv);
     /* Before anything of a container is near: out of its reach. */
     static const char *const entering[] = {"run", "start", "exec"};

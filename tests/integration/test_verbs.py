@@ -132,10 +132,22 @@ def test_ps_long_command(name):
     sleeper(name, script="sleep 1000 # \"quoted\" and rather long")
     short = berth("ps", "-f", f"name={name}", "--format", "{{.Command}}")
     assert short == '"sh -c \'sleep 1000 #…"\n'
+    head, row = berth("ps", "-f", f"name={name}").splitlines()
+    assert row[head.index("CREATED") - 4:].startswith('"   ')
     whole = berth("ps", "-f", f"name={name}", "--no-trunc", "--format",
                   "{{.Command}}")
     assert whole == ('"sh -c \'sleep 1000 # \\"quoted\\" and rather long\'"'
                      "\n")
+
+
+@pytest.mark.parametrize("group, word, verb", [
+    ("image", "ls", "images"), ("container", "rm", "rm")])
+def test_a_group_tells_its_words(group, word, verb):
+    for ask in ([], ["--help"]):
+        lines = berth(group, *ask).splitlines()
+        assert lines[0] == f"Usage:  berth {group} COMMAND [OPTIONS]"
+        assert [word, "the", "same", "as:", "berth", verb] in [
+            line.split() for line in lines]
 
 
 def test_failed_start_is_created_with_its_error(three):
