@@ -1,4 +1,4 @@
-"""nginx and haproxy in front, with raw requests, skopeo and docker through."""
+"""nginx and haproxy in front; raw requests, skopeo, podman, docker through."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import pytest
 
 import debian_image
 from conftest import Berthd, free_port
-from engines import Daemon, Docker, Skopeo, run
+from engines import Daemon, Docker, Podman, Skopeo, run
 from rawhttp import Client, sha256
 from test_engines import served_digest
 
@@ -239,6 +239,17 @@ def test_skopeo(shared, proxy, layout, tmp_path):
     assert skopeo.digest(name) == digest
     assert "v1" in run("skopeo", "list-tags", "--tls-verify=false",
                        f"docker://{proxy.host}/{repo}")
+
+
+def test_podman(shared, proxy, layout, tmp_path):
+    repo = f"podman/{proxy.name}"
+    name = f"{proxy.host}/{repo}:v1"
+    podman = Podman(tmp_path)
+    podman.load(layout, name)
+    podman.push(name)
+    digest, _ = served_digest(shared, repo, "v1")
+    podman.pull(name)
+    assert podman.digest(name) == digest
 
 
 def test_docker(shared, proxy, docker, layout):
