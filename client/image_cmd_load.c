@@ -14,7 +14,7 @@
 #include "client/cli.h"
 #include "client/image/cmds.h"
 #include "client/image/image.h"
-#include "client/image/load.h"
+#include "client/archive/load.h"
 
 #define SWEEP_WAIT_MS 5000
 /* Where images without a name are kept, by digest. */

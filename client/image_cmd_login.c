@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "client/cli.h"
-#include "client/image/cancel.h"
+#include "client/remote/cancel.h"
 #include "client/image/cmds.h"
-#include "client/image/remote.h"
+#include "client/remote/remote.h"
 
 /* "https://r.example/v2/" or "r.example" -> the domain of image names. */
 static int parse_server(const char *text, char domain[256], struct err *e)

@@ -6,12 +6,12 @@
 
 #include "base/json.h"
 #include "client/cli.h"
-#include "client/image/cancel.h"
+#include "client/remote/cancel.h"
 #include "client/image/cmds.h"
-#include "client/image/fetch.h"
+#include "client/remote/fetch.h"
 #include "client/image/image.h"
 #include "client/image/platform.h"
-#include "client/image/remote.h"
+#include "client/remote/remote.h"
 #include "client/runtime/life.h"
 
 #define INDEX_DEPTH   3

@@ -5,11 +5,11 @@
 
 #include "base/json.h"
 #include "client/cli.h"
-#include "client/image/cancel.h"
+#include "client/remote/cancel.h"
 #include "client/image/cmds.h"
 #include "client/image/image.h"
-#include "client/image/remote.h"
-#include "client/image/upload.h"
+#include "client/remote/remote.h"
+#include "client/remote/upload.h"
 
 struct push {
     struct remote *remote;

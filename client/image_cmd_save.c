@@ -14,7 +14,7 @@
 
 #include "client/cli.h"
 #include "client/image/cmds.h"
-#include "client/image/save.h"
+#include "client/archive/save.h"
 
 enum format { FORMAT_OCI, FORMAT_OCI_DIR, FORMAT_DOCKER };
 

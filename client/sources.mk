@@ -46,36 +46,36 @@ CLIENT_SRC := \
 	client/image/store_sweep.c
 CLIENT_MAIN := client/main.c
 IMAGE_SRC := \
-	client/image/cancel.c \
-	client/image/certs.c \
 	client/image/child.c \
 	client/image/confine.c \
-	client/image/credential.c \
-	client/image/credhelper.c \
 	client/image/decode.c \
-	client/image/fetch.c \
 	client/image/image.c \
-	client/image/jobs.c \
 	client/image/layer.c \
-	client/image/layout.c \
-	client/image/load.c \
-	client/image/load_docker.c \
-	client/image/load_oci.c \
-	client/image/origin.c \
 	client/image/pack.c \
-	client/image/progress.c \
-	client/image/remote.c \
-	client/image/remote_auth.c \
-	client/image/save.c \
-	client/image/save_docker.c \
-	client/image/save_oci.c \
 	client/image/space.c \
-	client/image/spool.c \
-	client/image/spool_tar.c \
-	client/image/transfer.c \
 	client/image/tree.c \
 	client/image/unpack.c \
-	client/image/upload.c \
+	client/archive/layout.c \
+	client/archive/load.c \
+	client/archive/load_docker.c \
+	client/archive/load_oci.c \
+	client/archive/save.c \
+	client/archive/save_docker.c \
+	client/archive/save_oci.c \
+	client/archive/spool.c \
+	client/archive/spool_tar.c \
+	client/remote/cancel.c \
+	client/remote/certs.c \
+	client/remote/credential.c \
+	client/remote/credhelper.c \
+	client/remote/fetch.c \
+	client/remote/jobs.c \
+	client/remote/origin.c \
+	client/remote/progress.c \
+	client/remote/remote.c \
+	client/remote/remote_auth.c \
+	client/remote/transfer.c \
+	client/remote/upload.c \
 	client/image_cmd_import.c \
 	client/image_cmd_list.c \
 	client/image_cmd_load.c \
@@ -85,35 +85,36 @@ IMAGE_SRC := \
 	client/image_cmd_save.c
 IMAGE_MAIN := client/image_main.c
 
-UNIT_TESTS += \
-	tests/unit/client/test_cgroup.c \
-	tests/unit/client/runtime/test_caps.c \
-	tests/unit/client/runtime/test_log.c \
-	tests/unit/client/runtime/test_seccomp.c \
-	tests/unit/client/runtime/test_user.c \
-	tests/unit/client/test_cli.c \
-	tests/unit/client/test_devices.c \
-	tests/unit/client/test_guard.c \
-	tests/unit/client/image/test_platform.c \
-	tests/unit/client/image/test_spool.c \
-	tests/unit/client/test_run_record.c \
-	tests/unit/client/test_template.c \
-	tests/unit/client/test_value.c
-
+UNIT_TESTS += $(addprefix tests/unit/client/, \
+	test_cli.c \
+	test_run_record.c \
+	test_template.c \
+	test_value.c)
+UNIT_TESTS += $(addprefix tests/unit/client/runtime/, \
+	test_caps.c \
+	test_cgroup.c \
+	test_devices.c \
+	test_guard.c \
+	test_log.c \
+	test_seccomp.c \
+	test_user.c)
 UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_confine.c \
-	test_credential.c \
 	test_decode.c \
-	test_fuzz_registry.c \
 	test_image.c \
-	test_jobs.c \
 	test_layer.c \
-	test_origin.c \
+	test_platform.c \
 	test_reference.c \
 	test_store.c \
 	test_store_fault.c \
 	test_store_stress.c \
 	test_unpack.c)
+UNIT_TESTS += tests/unit/client/archive/test_spool.c
+UNIT_TESTS += $(addprefix tests/unit/client/remote/, \
+	test_credential.c \
+	test_fuzz_registry.c \
+	test_jobs.c \
+	test_origin.c)
 
 # The stress steps into every system call of the store and breaks its rules.
 $(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
@@ -126,7 +127,7 @@ $(OUT)/tests/unit/client/image/test_confine: WRAP := \
 $(addprefix $(OUT)/tests/unit/client/image/test_,image layer store unpack): \
 	WRAP := $(addprefix -Wl$(comma)--wrap=,fdatasync fsync syncfs)
 # What is believed of the process that reads an archive.
-$(OUT)/tests/unit/client/image/test_spool: WRAP := -Wl,--wrap=child_run
+$(OUT)/tests/unit/client/archive/test_spool: WRAP := -Wl,--wrap=child_run
 $(OUT)/tests/unit/client/image/test_store_fault: WRAP := \
 	$(addprefix -Wl$(comma)--wrap=,openat mkdirat renameat renameat2 unlinkat \
 	fstatat write flock fsync fdatasync)

@@ -63,7 +63,7 @@ deps:
 FUZZ_TARGETS ?= http range router manifest registry
 FUZZ_S ?= 60
 FUZZ_SRC := $(SERVER_SRC) $(AUTH_SRC) $(STORAGE_SRC) $(BASE_SRC) \
-	client/image/credential.c client/image/credhelper.c client/image/origin.c
+	client/remote/credential.c client/remote/credhelper.c client/remote/origin.c
 build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
 	@mkdir -p build/fuzz
 	clang-14 $(STD) -g -O1 -fsanitize=fuzzer,address,undefined \

@@ -13,9 +13,9 @@
 
 #include "auth/challenge.h"
 #include "base/json.h"
-#include "client/image/credential.h"
-#include "client/image/credhelper.h"
-#include "client/image/origin.h"
+#include "client/remote/credential.h"
+#include "client/remote/credhelper.h"
+#include "client/remote/origin.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
