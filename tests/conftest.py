@@ -14,6 +14,11 @@ import pytest
 
 from rawhttp import Client
 
+# Ctrl-C is a part of some tests; a background job starts with it ignored, and
+# what it starts would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TOP = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("BERTH_BUILD", TOP / "build"))
 VARIANT = os.environ.get("BERTH_VARIANT", "release")
