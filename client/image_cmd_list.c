@@ -168,6 +168,19 @@ static bool is_used(struct istore *s, const char *config, char id[ISTORE_HEX])
     return used;
 }
 
+/* With the name as docker shows it. */
+static void print_untagged(const char *name)
+{
+    struct reference r;
+    struct err quiet;
+    char repo[REFERENCE_MAX];
+    if (reference_parse(name, &r, &quiet) != 0)
+        return;
+    reference_familiar(&r, repo);
+    printf("Untagged: %s%s%s\n", repo, r.digest[0] ? "@" : ":",
+           r.digest[0] ? r.digest : r.tag);
+}
+
 static int remove_one(struct istore *s, const char *text, bool force,
                       struct err *e)
 {
@@ -184,7 +197,7 @@ static int remove_one(struct istore *s, const char *text, bool force,
     if (rc == 0)
         rc = istore_ref_remove(s, img.name, e);
     if (rc == 0)
-        printf("Untagged: %s\n", img.name);
+        print_untagged(img.name);
     istore_image_free(&img);
     return rc;
 }

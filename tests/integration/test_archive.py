@@ -178,7 +178,9 @@ def test_a_docker_archive():
         "Config": ids["a:1"][7:] + ".json",
         "RepoTags": ["docker.io/library/a:1", "localhost:5000/a:2"],
         "Layers": [f"{hexdigest(d)}.tar" for d in (ONE, TWO, ONE)]}
-    berth("rmi", "a:1", "b:1", "localhost:5000/a:2")
+    assert berth("rmi", "a:1", "b:1", "localhost:5000/a:2").split() == [
+        "Untagged:", "a:1", "Untagged:", "b:1", "Untagged:",
+        "localhost:5000/a:2"]
     load(done.stdout)
     assert {name: inspect(name)["Id"] for name in ids} == ids
 

@@ -241,10 +241,11 @@ def test_skopeo(shared, proxy, layout, tmp_path):
                        f"docker://{proxy.host}/{repo}")
 
 
-def test_podman(shared, proxy, layout, tmp_path):
+def test_podman(shared, proxy, layout, tmp_path_factory):
     repo = f"podman/{proxy.name}"
     name = f"{proxy.host}/{repo}:v1"
-    podman = Podman(tmp_path)
+    # A short name: podman refuses a run folder of over 50 characters.
+    podman = Podman(tmp_path_factory.mktemp("podman"))
     podman.load(layout, name)
     podman.push(name)
     digest, _ = served_digest(shared, repo, "v1")
