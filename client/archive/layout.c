@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,24 +26,29 @@ struct layout {
     char buf[COPY_BYTES];
 };
 
+/*
+ * Never fails for libarchive, which would not free its buffers then: the first
+ * error is kept, what comes after it goes nowhere, and each step looks.
+ */
 static la_ssize_t on_write(struct archive *a, void *arg, const void *data,
                            size_t n)
 {
     struct layout *l = arg;
-    if (io_write_all(l->fd, data, n, -1, &l->write_error) != 0) {
-        archive_set_error(a, EIO, "%s", l->write_error.msg);
-        return -1;
-    }
+    (void)a;
+    if (l->write_error.code == ERR_NONE)
+        (void)!io_write_all(l->fd, data, n, -1, &l->write_error);
     return (la_ssize_t)n;
 }
 
-/* What libarchive says, or what the write below it said. */
-static int failed(struct layout *l, struct err *e)
+/* The end of a step: what libarchive says, or what a write below it said. */
+static int ended(struct layout *l, bool is_done, struct err *e)
 {
     if (l->write_error.code != ERR_NONE) {
         *e = l->write_error;
         return -1;
     }
+    if (is_done)
+        return 0;
     const char *text = archive_error_string(l->a);
     return err_set(e, ERR_IO, "write the archive: %.150s",
                    text != NULL ? text : "failed");
@@ -105,7 +111,7 @@ static int header(struct layout *l, const char *name, mode_t type, mode_t mode,
     archive_entry_set_size(x, (la_int64_t)size);
     int rc = archive_write_header(l->a, x);
     archive_entry_free(x);
-    return rc == ARCHIVE_OK ? 0 : failed(l, e);
+    return ended(l, rc == ARCHIVE_OK, e);
 }
 
 static int begin(struct layout *l, const char *name, size_t size, struct err *e)
@@ -122,8 +128,7 @@ static int put(struct layout *l, const void *data, size_t n, struct err *e)
 {
     if (l->a == NULL)
         return io_write_all(l->file, data, n, -1, e);
-    return archive_write_data(l->a, data, n) == (la_ssize_t)n ? 0
-                                                              : failed(l, e);
+    return ended(l, archive_write_data(l->a, data, n) == (la_ssize_t)n, e);
 }
 
 static void end(struct layout *l)
@@ -199,22 +204,18 @@ int layout_file(struct layout *l, const char *name, const char *hex, int fd,
 
 int layout_finish(struct layout *l, struct err *e)
 {
-    if (l->a != NULL && archive_write_close(l->a) != ARCHIVE_OK)
-        return failed(l, e);
-    return 0;
+    return l->a == NULL ? 0
+                        : ended(l, archive_write_close(l->a) == ARCHIVE_OK, e);
 }
 
 void layout_free(struct layout *l)
 {
     if (l == NULL)
         return;
-    if (l->a != NULL && l->write_error.code == ERR_NONE)
-        (void)archive_write_free(l->a);
-    else if (l->a != NULL) {
-        /* What is still buffered must not be tried again. */
-        (void)archive_write_fail(l->a);
-        (void)archive_write_free(l->a);
-    }
+    /* What was not finished must not get the end of a whole archive. */
+    if (l->write_error.code == ERR_NONE)
+        (void)err_set(&l->write_error, ERR_CANCELLED, "archive: not finished");
+    (void)archive_write_free(l->a); /* NULL is fine */
     end(l);
     free(l);
 }

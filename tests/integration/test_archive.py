@@ -225,6 +225,9 @@ def test_save_leaves_nothing_half(image, tmp_path, fresh_store):
     data = blob.read_bytes()
     blob.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert "is damaged" in fails("-o", old, image)
+    # On a pipe, too, it does not end as a whole archive does.
+    broken = subprocess.run([BERTH, "save", image], capture_output=True)
+    assert broken.returncode == 1 and not broken.stdout.endswith(bytes(1024))
     blob.write_bytes(data)
     assert old.read_text() == "what was there"
     assert sorted(os.listdir(tmp_path)) == ["old.tar", "root.tar"]

@@ -513,7 +513,8 @@ def test_init_reaps_orphans(name):
                            "cat /proc/[0-9]*/stat | grep -c ' sleep) '",
                            code=None).stdout.strip() in ("0", "1", "")
              and " Z " not in berth("exec", name, "sh", "-c",
-                                    "cat /proc/[0-9]*/stat"),
+                                    "cat /proc/[0-9]*/stat",
+                                    code=None).stdout,
              "the end of zombies")
 
 
