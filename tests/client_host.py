@@ -1,47 +1,26 @@
 """A store of berth's own, and what the machine shows of its containers."""
 
-import io
 import itertools
 import json
 import os
 import pathlib
 import signal
 import subprocess
-import tarfile
-import time
 
 from conftest import BUILD
+from rootfs import busybox_tar
 
 BERTH = str(BUILD / "berth")
-BUSYBOX = pathlib.Path("/bin/busybox")
 APPLETS = ["cat", "chmod", "echo", "env", "grep", "head", "hostname", "id",
            "kill", "ln", "ls", "mkdir", "mknod", "mount", "mv", "ps", "pwd",
            "readlink", "rm", "sh", "sleep", "stat", "tail", "touch", "tr",
            "true", "umount", "unshare", "wc"]
-PATIENCE_S = 30
 
 
 def rootfs_tar(files=(), links=(), without=()):
-    """A root of busybox as tar bytes; files are (name, bytes, mode), links
-    (name, target); folders in `without` are left out."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        def add(name, kind, mode=0o755, data=b"", target=""):
-            info = tarfile.TarInfo(name)
-            info.type, info.mode, info.linkname = kind, mode, target
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-        for name in ("bin", "etc", "tmp"):
-            if name not in without:
-                add(name, tarfile.DIRTYPE)
-        add("bin/busybox", tarfile.REGTYPE, data=BUSYBOX.read_bytes())
-        for name in APPLETS:
-            add("bin/" + name, tarfile.SYMTYPE, target="busybox")
-        for name, data, mode in files:
-            add(name, tarfile.REGTYPE, mode, data)
-        for name, target in links:
-            add(name, tarfile.SYMTYPE, target=target)
-    return out.getvalue()
+    """Busybox alone; folders in `without` are left out."""
+    folders = [name for name in ("bin", "etc", "tmp") if name not in without]
+    return busybox_tar(APPLETS, folders, files, links)
 
 
 def is_alive(pid):
@@ -50,13 +29,6 @@ def is_alive(pid):
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def wait_until(what, condition):
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.005)
 
 
 class Host:

@@ -4,59 +4,41 @@ Import the fixtures `store`, `image` and `name` into a test module; `berth()`
 runs the program against the store of the module.
 """
 
-import io
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
-import tarfile
-import time
 
 import pytest
 
 from conftest import BUILD
+from rootfs import busybox_tar
+from waiting import PATIENCE_S, wait_for
 
 BERTH = str(BUILD / "berth")
-BUSYBOX = "/bin/busybox"
 APPLETS = ["sh", "cat", "chmod", "chown", "chroot", "cut", "date", "dd", "df",
            "dmesg", "echo", "env", "false", "find", "grep", "head", "hostname",
            "id", "ip", "kill", "ln", "ls", "mkdir", "mknod", "mount", "nproc",
            "ping", "printf", "ps", "pwd", "readlink", "rm", "sed", "seq",
            "sleep", "sort", "stat", "stty", "tail", "test", "touch", "tr",
            "true", "tty", "umount", "uname", "unshare", "wc", "yes"]
-WAIT_S = 60
+WAIT_S = PATIENCE_S
 
 # What every call adds to the environment: the module's own store.
 environment = {}
 
 
 def rootfs_tar(files=()):
-    """A root file system of busybox as tar bytes, with further files."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name in ("bin", "etc", "tmp", "data"):
-            info = tarfile.TarInfo(name)
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(info)
-        info = tarfile.TarInfo("bin/busybox")
-        data = pathlib.Path(BUSYBOX).read_bytes()
-        info.size, info.mode = len(data), 0o755
-        tar.addfile(info, io.BytesIO(data))
-        for name in APPLETS:
-            info = tarfile.TarInfo(f"bin/{name}")
-            info.type, info.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(info)
-        for name, text in {
-                "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"
-                              "app:x:1000:1000::/home/app:/bin/sh\n",
-                "etc/group": "root:x:0:\napp:x:1000:\nextra:x:2000:app\n",
-                "data/seed": "from the image\n", **dict(files)}.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return out.getvalue()
+    """Busybox with a user, a group and a seed, and with further files."""
+    texts = {
+        "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"
+                      "app:x:1000:1000::/home/app:/bin/sh\n",
+        "etc/group": "root:x:0:\napp:x:1000:\nextra:x:2000:app\n",
+        "data/seed": "from the image\n", **dict(files)}
+    return busybox_tar(APPLETS, ("bin", "etc", "tmp", "data"), [
+        (name, text.encode(), 0o644) for name, text in texts.items()])
 
 
 def berth(*args, code=0, stdin=None, timeout=120, env=None):
@@ -88,15 +70,6 @@ def popen(*args, **options):
 def inspect(*names):
     shown = json.loads(berth("inspect", *names))
     return shown[0] if len(names) == 1 else shown
-
-
-def wait_for(probe, what="it"):
-    """Poll until probe() is true; its value."""
-    end = time.monotonic() + WAIT_S
-    while not (value := probe()):
-        assert time.monotonic() < end, f"{what} did not happen"
-        time.sleep(0.02)
-    return value
 
 
 def in_log(name, text):

@@ -19,7 +19,8 @@ import time
 import pytest
 
 import debian_image
-from client_host import BERTH, Host, is_alive, rootfs_tar, wait_until
+from client_host import BERTH, Host, is_alive, rootfs_tar
+from waiting import wait_for
 from conftest import VARIANT, Berthd
 
 LONG = bool(os.environ.get("BERTH_LONG"))
@@ -86,11 +87,11 @@ def ps_agrees(host):
 
 def check_clean(host):
     """After the next command: only what lives is there."""
-    wait_until("processes stay", lambda: not host.processes())
+    wait_for(lambda: not host.processes(), "processes stay")
     host.note_ids()
     # One more command that takes the lock: it finds whatever is left.
     assert host.berth("run", "--rm", "kill/rt:1", "echo", "ok") == "ok\n"
-    wait_until("a monitor stays", lambda: not host.processes())
+    wait_for(lambda: not host.processes(), "a monitor stays")
     mounts = pathlib.Path("/proc/self/mountinfo").read_text()
     assert str(host.root) not in mounts and str(host.run) not in mounts
     assert not host.groups()
@@ -109,7 +110,7 @@ def remove_containers(host):
             host.berth("rm", *(["-f"] if state == "running" else []), short,
                        code=None)
         return not host.containers()
-    wait_until("a container cannot be removed", none_left)
+    wait_for(none_left, "a container cannot be removed")
 
 
 # ---- what is killed ---------------------------------------------------------
@@ -190,11 +191,12 @@ def duration(host, verb, known):
 def settle(host):
     """After kills: all is well, and nothing stays."""
     # Detached and attached containers go on without their client.
-    wait_until("clients stay", lambda: not [
-        p for p, name in host.processes().items() if name != "berth-monitor"])
+    wait_for(lambda: all(name == "berth-monitor"
+                         for name in host.processes().values()),
+             "clients stay")
     host.note_ids()
     check_names(host)
-    wait_until("ps is wrong", lambda: ps_agrees(host))
+    wait_for(lambda: ps_agrees(host), "ps is wrong")
     remove_containers(host)
     check_clean(host)
 

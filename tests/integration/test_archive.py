@@ -18,8 +18,9 @@ import pytest
 import archives
 from archives import (Oci, docker, hexdigest, layer, link, oci, special,
                       to_tar)
-from client_host import is_alive, wait_until
-from test_runtime import BERTH, berth, rootfs_tar
+from client_host import is_alive
+from waiting import wait_for
+from containers import BERTH, berth, rootfs_tar
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
@@ -268,8 +269,8 @@ def test_a_killed_load_is_as_if_never_begun(fresh_store):
     proc.stdin.write(data[:len(data) - 50000])
     proc.stdin.flush()
     try:
-        wait_until("something is spooled", lambda: list(
-            (fresh_store / "scratch").glob("*/spool/s-*")))
+        wait_for(lambda: list((fresh_store / "scratch").glob("*/spool/s-*")),
+                 "something is spooled")
         # Who reads the tar sits in a cage, and goes with who waits for it.
         child = int(pathlib.Path(
             f"/proc/{proc.pid}/task/{proc.pid}/children").read_text())
@@ -279,7 +280,7 @@ def test_a_killed_load_is_as_if_never_begun(fresh_store):
     finally:
         proc.kill()
         proc.wait()
-    wait_until("the child is gone", lambda: not is_alive(child))
+    wait_for(lambda: not is_alive(child), "the child is gone")
     proc.stdin.close()
     assert berth("images").count("\n") == 2
     # Whatever comes next takes back what it had.

@@ -15,7 +15,7 @@ import debian_image
 from conftest import BUILD
 from engines import ENGINES, run
 from rawhttp import sha256
-from test_runtime import BERTH, berth, rootfs_tar
+from containers import BERTH, berth, rootfs_tar
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 

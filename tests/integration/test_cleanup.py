@@ -11,7 +11,8 @@ import subprocess
 
 import pytest
 
-from client_host import BERTH, Host, is_alive, rootfs_tar, wait_until
+from client_host import BERTH, Host, is_alive, rootfs_tar
+from waiting import wait_for
 
 LOOP = "trap 'exit 3' TERM; echo up; while :; do sleep 0.02; done"
 
@@ -43,14 +44,14 @@ def run(host, *args, command=LOOP):
 def kill_monitor(host, container):
     monitor = host.state(container)["monitor"]
     os.kill(monitor, signal.SIGKILL)
-    wait_until("the monitor stays", lambda: not is_alive(monitor))
+    wait_for(lambda: not is_alive(monitor), "the monitor stays")
 
 
 def kill_all(host, container):
     kill_monitor(host, container)
     pid = host.state(container)["pid"]
     os.kill(pid, signal.SIGKILL)
-    wait_until("pid 1 stays", lambda: not is_alive(pid))
+    wait_for(lambda: not is_alive(pid), "pid 1 stays")
 
 
 def kernel_tells_exits():
@@ -62,7 +63,7 @@ def kernel_tells_exits():
 
 def test_a_container_without_its_monitor_can_be_worked_with(host):
     container = run(host)
-    wait_until("no output", lambda: "up\n" in host.berth("logs", container))
+    wait_for(lambda: "up\n" in host.berth("logs", container), "no output")
     kill_monitor(host, container)
     assert "(monitor gone)" in host.berth("ps")
     assert host.berth("exec", container, "echo", "inside") == "inside\n"
@@ -75,8 +76,8 @@ def test_a_container_without_its_monitor_can_be_worked_with(host):
     assert not host.groups() and not (host.run / container).exists()
     # It can be started anew, and ends as any other.
     host.berth("start", container)
-    wait_until("no output", lambda: "up\nup\n" in host.berth(
-        "logs", container))  # before, TERM would meet no trap
+    # Before, TERM would meet no trap.
+    wait_for(lambda: "up\nup\n" in host.berth("logs", container), "no output")
     host.berth("stop", container)
     assert host.berth("wait", container) == "3\n"
     host.berth("rm", container)
@@ -90,8 +91,8 @@ def test_the_exit_code_after_the_monitor(host):
     waiting = subprocess.Popen([BERTH, "wait", container], env=host.env,
                                stdout=subprocess.PIPE, text=True)
     links = pathlib.Path(f"/proc/{waiting.pid}/fd")
-    wait_until("wait does not wait", lambda: any(
-        "pidfd" in os.readlink(p) for p in links.iterdir()))
+    wait_for(lambda: any("pidfd" in os.readlink(p) for p in links.iterdir()),
+             "wait does not wait")
     os.kill(host.state(container)["pid"], signal.SIGTERM)
     told = waiting.communicate(timeout=60)[0]
     assert told == "3\n" or (told == "255\n" and not kernel_tells_exits())
@@ -120,7 +121,7 @@ def test_rm_is_finished_by_the_next_command(host):
     assert is_alive(host.state(container)["pid"])
     kill_all_pid = host.state(container)["pid"]
     os.kill(kill_all_pid, signal.SIGKILL)
-    wait_until("pid 1 stays", lambda: not is_alive(kill_all_pid))
+    wait_for(lambda: not is_alive(kill_all_pid), "pid 1 stays")
     # Looking changes nothing, and costs nothing.
     assert container[:12] in host.berth("ps", "-a")
     assert host.groups() and container in host.folders()
@@ -241,7 +242,7 @@ def test_one_keeper_at_a_time(host):
         removing = subprocess.Popen([BERTH, "rm", container], env=host.env,
                                     stdout=subprocess.DEVNULL)
         links = pathlib.Path(f"/proc/{removing.pid}")
-        wait_until("rm did not begin", links.exists)
+        wait_for(links.exists, "rm did not begin")
         assert container in host.folders()
     assert removing.wait(60) == 0
     assert container not in host.folders()

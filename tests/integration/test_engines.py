@@ -8,7 +8,7 @@ import pytest
 import debian_image
 from conftest import BUILD
 from engines import ENGINES, run
-from test_runtime import BERTH, rootfs_tar
+from containers import BERTH, rootfs_tar
 
 SMALL_LAYERS = 3
 

@@ -13,7 +13,8 @@ import termios
 
 import pytest
 
-from client_host import BERTH, Host, rootfs_tar, wait_until
+from client_host import BERTH, Host, rootfs_tar
+from waiting import wait_for
 
 PROBE = pathlib.Path(__file__).with_name("escape_probe.c")
 PASSWD = b"root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"
@@ -266,14 +267,14 @@ def test_program_of_the_host(host):
         host.go(image, command, "version")
     container = host.background(image, "/probe", "programs",
                                 flags=["--cap-add", "SYS_PTRACE"])
-    wait_until("the probe does not run",
-               lambda: "ready" in host.berth("logs", container))
+    wait_for(lambda: "ready" in host.berth("logs", container),
+             "the probe does not run")
 
     def attack():
         for command in ("/proc/self/exe", "/evil", "replaced"):
             host.exec(container, [command, "version"])
         return "writable" in host.berth("logs", container)
-    wait_until("the probe saw no program of ours", attack)
+    wait_for(attack, "the probe saw no program of ours")
     assert "writable 0\n" in host.berth("logs", container)
 
 
@@ -288,7 +289,7 @@ def test_exec_into_a_hostile_container(host):
                                 "rm /bin/cat; ln -s /proc/self/exe /bin/cat; "
                                 "rm /etc/passwd; ln -s /proc/1/mem "
                                 "/etc/passwd; echo ready; exec sleep 1000")
-    wait_until("no start", lambda: "ready" in host.berth("logs", container))
+    wait_for(lambda: "ready" in host.berth("logs", container), "no start")
     assert host.exec(container, ["id", "-u"]).returncode == 125  # no passwd
     host.exec(container, "-u", "0", ["cat", "/etc/shadow"])
     host.exec(container, "-u", "app", ["id"])
@@ -362,7 +363,7 @@ def test_mount_target_flips(host):
     os.symlink("../" * 12 + str(host.canary).lstrip("/"), volume / "l")
     attacker = host.background(host.image(), "/probe", "flip", "/vol/d",
                                "/vol/l", flags=["-v", f"{volume}:/vol"])
-    wait_until("no flips", lambda: "ready" in host.berth("logs", attacker))
+    wait_for(lambda: "ready" in host.berth("logs", attacker), "no flips")
     ends = set()
     for _ in range(25):
         done = host.go(host.image(), "true", flags=[

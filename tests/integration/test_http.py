@@ -12,17 +12,11 @@ import pytest
 from conftest import VARIANT, Berthd
 from http_cases import ANSWERED, REFUSED, SMUGGLED, chunked, get, request
 from rawhttp import Client, sha256
+from waiting import wait_for
 
 DEADLINE_S = 60
 NO_REQUEST = (400, 408, 414, 431)
 END = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-
-
-def wait_for(what):
-    end = time.monotonic() + DEADLINE_S
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def converse(port, *pieces):

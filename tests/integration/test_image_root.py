@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from test_runtime import berth, rootfs_tar
+from containers import berth, rootfs_tar
 
 # (mode, owner, mtime) of the entry "./"; None: the layer has no such entry.
 ROOTS = {

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, sha256
-from test_runtime import berth, rootfs_tar
+from containers import berth, rootfs_tar
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 

@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from client_host import BERTH, Host, is_alive, rootfs_tar, wait_until
+from client_host import BERTH, Host, is_alive, rootfs_tar
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,8 @@ def status(pid):
 def settled(host, container):
     """The monitor's pid, once it gave up what it does not need."""
     monitor = host.state(container)["monitor"]
-    wait_until("the monitor keeps its powers",
-               lambda: status(monitor)["Seccomp"] == "2")
+    wait_for(lambda: status(monitor)["Seccomp"] == "2",
+             "the monitor keeps its powers")
     return monitor
 
 
@@ -80,8 +81,8 @@ def test_it_has_nothing_of_the_caller(host, tmp_path):
                 pathlib.Path(f"/proc/{monitor}/fd").iterdir()]
 
     # Its sockets go when it has seen that the client went.
-    wait_until("it keeps a socket",
-               lambda: not any("socket:" in link for link in opened()))
+    wait_for(lambda: not any("socket:" in link for link in opened()),
+             "it keeps a socket")
     links = opened()
     ours = [link for link in links if not re.match(
         r"/dev/null$|pipe:|anon_inode:\[pidfd\]$", link)]
@@ -117,7 +118,7 @@ def test_little_power_is_enough_to_remove_everything(host):
                "1000:1000 /a /c && chmod 0 /a/b && chmod 1770 /a /c && "
                "rm /bin/wc")
     assert host.folders() == []
-    wait_until("files stay", lambda: not list((host.root / "trash").iterdir()))
+    wait_for(lambda: not list((host.root / "trash").iterdir()), "files stay")
 
 
 def test_any_user_can_be_stopped(host):

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import tarfile
 import urllib.error
 import urllib.request
@@ -18,7 +17,7 @@ from conftest import Berthd, free_port
 from engines import Daemon, run
 from fakeregistry import Authority, tar_of
 from test_remote import berth
-from test_runtime import rootfs_tar
+from containers import rootfs_tar
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from test_runtime import berth, rootfs_tar
+from containers import berth, rootfs_tar
 
 REG, SYM, LNK, DIR, CHR, FIFO = (
     tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE,

@@ -9,9 +9,8 @@ import random
 import subprocess
 import tarfile
 
-import pytest
 
-from test_runtime import berth
+from containers import berth
 
 LONG = bool(os.environ.get("BERTH_LONG"))
 IMAGES = 1000 if LONG else 40

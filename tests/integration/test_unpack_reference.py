@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from test_runtime import berth
+from containers import berth
 
 # Real files, links, set-id bits; zone files have many names each.
 REAL = ["etc", "usr/share/zoneinfo", "usr/bin/passwd", "usr/bin/crontab",

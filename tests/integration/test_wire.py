@@ -3,17 +3,16 @@
 import functools
 import os
 import threading
-import time
 
 import pytest
 
 from conftest import Berthd
 from rawhttp import sha256
+from waiting import wait_for
 from wire import ABSENT, DATA, Names
 from wire_rows import OPEN, ROWS
 
 LAST = 90
-DEADLINE_S = 60
 passed = set()
 
 
@@ -35,13 +34,6 @@ def row(number):
             passed.add(number)
         return test
     return wrap
-
-
-def wait_for(what):
-    end = time.monotonic() + DEADLINE_S
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.fixture
