@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "client/image/space.h"
+#include "client/image/tree.h"
 #include "client/archive/spool_int.h"
 
 #define COPY_BYTES (256U << 10)
@@ -23,13 +24,9 @@
 /* Append the parts of text to out, which holds a clean name of n bytes. */
 static bool append(const char *text, char out[PATH_MAX], size_t n)
 {
-    for (const char *p = text; *p != '\0';) {
-        size_t len = strcspn(p, "/");
-        const char *part = p;
-        p += len;
-        p += strspn(p, "/");
-        if (len == 0 || (len == 1 && part[0] == '.'))
-            continue;
+    const char *part;
+    size_t len;
+    while ((part = tree_part(&text, &len)) != NULL) {
         if (len == 2 && part[0] == '.' && part[1] == '.') {
             if (n == 0)
                 return false;

@@ -30,18 +30,26 @@ int tree_bad_name(const char *text, const char *why, struct err *e)
                    text, why);
 }
 
+const char *tree_part(const char **p, size_t *len)
+{
+    while (**p != '\0') {
+        const char *part = *p;
+        *len = strcspn(part, "/");
+        *p += *len;
+        *p += strspn(*p, "/");
+        if (*len > 0 && !(*len == 1 && part[0] == '.'))
+            return part;
+    }
+    return NULL;
+}
+
 int tree_split(const char *text, struct tree_name *out, struct err *e)
 {
     char clean[PATH_MAX];
-    size_t n = 0, leaf = 0;
+    const char *part, *p = text;
+    size_t len, n = 0, leaf = 0;
     int depth = 0;
-    for (const char *p = text; *p != '\0';) {
-        size_t len = strcspn(p, "/");
-        const char *part = p;
-        p += len;
-        p += strspn(p, "/");
-        if (len == 0 || (len == 1 && part[0] == '.'))
-            continue;
+    while ((part = tree_part(&p, &len)) != NULL) {
         if (len == 2 && part[0] == '.' && part[1] == '.')
             return tree_bad_name(text, "it has \"..\"", e);
         if (len > NAME_MAX || n + len + 2 > sizeof(clean))

@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -39,6 +40,11 @@ must_check int tree_begin(struct tree *t, struct err *e);
 void tree_end(struct tree *t);
 /* Set "bad name in the layer: ...: why". */
 int tree_bad_name(const char *text, const char *why, struct err *e);
+/*
+ * The next part of a path, with its length; *p moves behind it.  Empty parts
+ * and "." are passed over; NULL at the end.
+ */
+const char *tree_part(const char **p, size_t *len);
 /*
  * Split and normalise; "./a//b/" becomes "a" and "b".
  * Errors: ERR_INVALID for "..", and for what is too long or too deep.
