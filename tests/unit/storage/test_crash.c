@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "tests/unit/skip.h"
 
 #define FS_IOC_SHUTDOWN_ _IOR('X', 125, uint32_t)
 
@@ -424,8 +425,7 @@ static struct kit *kit_on_image(struct kit *k, const char *size)
     kit_close(k);
     if (!make_image(k, size)) {
         kit_open(k);
-        print_message("skipped: needs root, loop devices and mkfs.ext4\n");
-        skip();
+        skip_because("needs root, loop devices and mkfs.ext4");
     }
     inner = calloc(1, sizeof(*inner));
     assert_non_null(inner);

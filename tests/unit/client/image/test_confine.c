@@ -23,6 +23,7 @@
 #include "client/image/decode.h"
 #include "client/image/unpack.h"
 #include "tests/unit/client/image/kit.h"
+#include "tests/unit/skip.h"
 
 #define FAILED   (-1L) /* with any errno */
 #define NEEDED_S 60
@@ -325,8 +326,7 @@ static void test_the_cage(void **state)
     struct kit *k = *state;
     struct layer_result r[2];
     char lower[1][ISTORE_HEX];
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(shared != MAP_FAILED);
@@ -349,8 +349,7 @@ static void test_older_kernels(void **state)
 {
     struct kit *k = *state;
     static const int abis[] = {-ENOSYS, -EOPNOTSUPP, 1, 2, 3, 4, 5, 6};
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     int own = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
                            LANDLOCK_CREATE_RULESET_VERSION);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,

@@ -6,6 +6,7 @@
 #include "tests/unit/client/image/kit.h"
 #include "tests/unit/client/image/nosync.h"
 #include "tests/unit/client/image/tar.h"
+#include "tests/unit/skip.h"
 
 #define NAME "docker.io/library/x:latest"
 
@@ -134,8 +135,7 @@ static void test_manifests(void **state)
     struct istore_image img;
     struct err e;
     char good[256], ids[100], other[ISTORE_HEX], text[256];
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     put_layer(sc, p.layer, &p.layer_size);
     (void)snprintf(good, sizeof(good),
                    "[{\"digest\":\"sha256:%s\",\"size\":%zu}]", p.layer,
@@ -181,8 +181,7 @@ static void test_another_content(void **state)
     struct istore_image img;
     struct err e;
     char layers[256], ids[100], other[ISTORE_HEX];
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     put_layer(sc, p.layer, &p.layer_size);
     kit_hash("other", other);
     (void)snprintf(layers, sizeof(layers),

@@ -8,6 +8,7 @@
 #include "tests/unit/client/image/kit.h"
 #include "tests/unit/client/image/nosync.h"
 #include "tests/unit/client/image/tar.h"
+#include "tests/unit/skip.h"
 
 static int as_file(struct tar *t)
 {
@@ -60,8 +61,7 @@ static void test_chain_id(void **state)
 static void test_another_diff_id(void **state)
 {
     struct kit *k = *state;
-    if (geteuid() != 0)
-        skip(); /* it needs mounts */
+    skip_unless_root();
     struct istore_scratch *sc = kit_scratch(k);
     const struct tar_entry file = {.name = "x", .data = "1"};
     struct layer_result r;
@@ -82,8 +82,7 @@ static void test_another_diff_id(void **state)
 static void test_a_failed_layer(void **state)
 {
     struct kit *k = *state;
-    if (geteuid() != 0)
-        skip(); /* it needs mounts */
+    skip_unless_root();
     struct istore_scratch *sc = kit_scratch(k);
     const struct tar_entry bad = {.name = "../x"};
     struct layer_result r;
@@ -111,8 +110,7 @@ static struct stat root_of(struct kit *k, const char *chain)
 static void test_roots(void **state)
 {
     struct kit *k = *state;
-    if (geteuid() != 0)
-        skip(); /* it needs mounts */
+    skip_unless_root();
     struct istore_scratch *sc = kit_scratch(k);
     static const struct tar_entry layers[] = {
         {.name = "./",
@@ -166,8 +164,7 @@ static void set_meta(struct kit *k, const char *chain, uint64_t bytes,
 static void test_limits_of_an_image(void **state)
 {
     struct kit *k = *state;
-    if (geteuid() != 0)
-        skip(); /* it needs mounts */
+    skip_unless_root();
     struct istore_scratch *sc = kit_scratch(k);
     const struct tar_entry first = {.name = "x", .data = "1"},
                            file = {.name = "y", .data = "12345"};
@@ -198,8 +195,7 @@ static void test_limits_of_an_image(void **state)
 static void test_many_layers(void **state)
 {
     struct kit *k = *state;
-    if (geteuid() != 0)
-        skip(); /* it needs mounts */
+    skip_unless_root();
     struct istore_scratch *sc = kit_scratch(k);
     static char lower[IMAGE_LAYERS_MAX][ISTORE_HEX];
     size_t n = getenv("BERTH_LONG") != NULL ? IMAGE_LAYERS_MAX : 24;

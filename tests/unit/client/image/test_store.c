@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "tests/unit/client/image/kit.h"
 #include "tests/unit/client/image/nosync.h"
+#include "tests/unit/skip.h"
 
 /* ---- little helpers ------------------------------------------------------*/
 
@@ -552,8 +553,7 @@ static void test_the_sweep_needs_no_space(void **state)
     struct kit *outer = *state;
     struct kit k = {.store = NULL};
     char cmd[400], hex[ISTORE_HEX], text[32];
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     (void)snprintf(k.root, sizeof(k.root), "%.70s/mnt", outer->root);
     (void)snprintf(cmd, sizeof(cmd),
                    "cd %s && truncate -s 16M disk && "

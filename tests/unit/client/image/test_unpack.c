@@ -1,11 +1,4 @@
-/*
- * Layers as they come: hostile, odd and ordinary ones.
- *
- * Each row is an archive and the tree that it must become, or the error.  In
- * names, %V is a folder outside of the root with the file "secret" in it,
- * which no row may touch.  Rows with NEXT go through layer_add(), layer upon
- * layer; then the tree is the last layer's own, whiteouts included.
- */
+/* Layers as they come: the rows of corpus.h, limits, damage. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,448 +10,17 @@
 #include "client/image/decode.h"
 #include "client/image/tree.h"
 #include "client/image/unpack.h"
+#include "tests/unit/client/image/corpus.h"
 #include "tests/unit/client/image/kit.h"
 #include "tests/unit/client/image/nosync.h"
 #include "tests/unit/client/image/tar.h"
+#include "tests/unit/skip.h"
 
-#define ENTRIES_MAX 12
 #ifdef BERTH_SANITIZED
 #define ROUNDS 300
 #else
 #define ROUNDS 1500
 #endif
-#define NEXT        \
-    {               \
-        .type = '!' \
-    }
-#define D(n)                     \
-    {                            \
-        .name = (n), .type = '5' \
-    }
-#define F(n, d)                  \
-    {                            \
-        .name = (n), .data = (d) \
-    }
-#define S(n, l)                               \
-    {                                         \
-        .name = (n), .type = '2', .link = (l) \
-    }
-#define H(n, l)                               \
-    {                                         \
-        .name = (n), .type = '1', .link = (l) \
-    }
-/* 41 letters, ten of which are a name that is too long. */
-#define A41  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define A205 A41 A41 A41 A41 A41
-#define A256 A205 A41 "aaaaaaaaaa"
-/* 120 folders. */
-#define D30  "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/"
-#define D120 D30 D30 D30 D30
-
-struct row {
-    const char *what;
-    struct tar_entry entries[ENTRIES_MAX];
-    enum err_code code;
-    const char *tree; /* see list(); NULL: not looked at */
-};
-
-static const struct row rows[] = {
-    /* ---- what must not leave the root ---- */
-    {"dot dot", {F("../x", "bad")}, ERR_INVALID, NULL},
-    {"dot dot inside", {D("a"), F("a/../../x", "bad")}, ERR_INVALID, NULL},
-    {"dot dot at the end", {D("a/..")}, ERR_INVALID, NULL},
-    {"dot dot alone", {D("..")}, ERR_INVALID, NULL},
-    {"absolute", {F("%V/secret", "bad")}, ERR_NONE, NULL},
-    {"many slashes", {F("////etc///x", "1")}, ERR_NONE, "d etc\nf etc/x 1\n"},
-    {"symlink, then a file through it",
-     {S("s", "%V"), F("s/secret", "bad")},
-     ERR_NONE,
-     NULL},
-    {"relative symlink",
-     {S("s", "../../../../../..%V"), F("s/secret", "bad")},
-     ERR_NONE,
-     NULL},
-    {"symlink chain",
-     {S("a", "b"), S("b", "c"), S("c", "%V"), F("a/secret", "bad")},
-     ERR_NONE,
-     NULL},
-    {"symlink to itself", {S("s", "s"), F("s/x", "bad")}, ERR_IO, NULL},
-    {"symlinks in a circle",
-     {S("a", "b"), S("b", "a"), F("a/x", "bad")},
-     ERR_IO,
-     NULL},
-    {"symlink over a folder",
-     {D("d"), F("d/y", "1"), S("d", "%V"), F("d/secret", "bad")},
-     ERR_NONE,
-     NULL},
-    {"file over a symlink",
-     {S("s", "%V/secret"), F("s", "1")},
-     ERR_NONE,
-     "f s 1\n"},
-    {"folder over a symlink", {S("s", "%V"), D("s")}, ERR_NONE, "d s\n"},
-    {"the root is a symlink", {S(".", "%V"), F("x", "1")}, ERR_INVALID, NULL},
-    {"the root is a symlink, too", {S("/", "%V")}, ERR_INVALID, NULL},
-    {"the root is a file", {F("./", "x")}, ERR_INVALID, NULL},
-    {"the root is a hard link", {F("x", "1"), H(".", "x")}, ERR_INVALID, NULL},
-    {"a file is a parent", {F("a", "1"), F("a/x", "bad")}, ERR_IO, NULL},
-    {"PAX path with dot dot",
-     {{.name = "x", .pax = "path=../../x"}},
-     ERR_INVALID,
-     NULL},
-    {"PAX path that is absolute",
-     {{.name = "x", .pax = "path=/y"}},
-     ERR_NONE,
-     "f y\n"},
-    {"PAX linkpath",
-     {{.name = "s", .type = '2', .link = "x", .pax = "linkpath=%V"},
-      F("s/secret", "bad")},
-     ERR_NONE,
-     NULL},
-
-    /* ---- hard links ---- */
-    {"hard link", {F("a", "1"), H("b", "a")}, ERR_NONE, "F a 1\nF b 1\n"},
-    {"hard link, absolute in the root",
-     {D("d"), F("d/a", "1"), H("b", "/d/a")},
-     ERR_NONE,
-     "F b 1\nd d\nF d/a 1\n"},
-    {"hard link by a symlinked folder",
-     {D("d"), F("d/a", "1"), S("s", "/d"), H("b", "s/a")},
-     ERR_NONE,
-     "F b 1\nd d\nF d/a 1\nl s /d\n"},
-    {"hard link to a symlink",
-     {S("s", "%V/secret"), H("h", "s")},
-     ERR_NONE,
-     NULL},
-    {"hard link to a symlink, then a file",
-     {S("s", "%V/secret"), H("h", "s"), F("h", "bad")},
-     ERR_NONE,
-     NULL},
-    {"hard link outside",
-     {H("h", "%V/secret"), F("h", "bad")},
-     ERR_NOT_FOUND,
-     NULL},
-    {"hard link with dot dot",
-     {H("h", "../../../..%V/secret")},
-     ERR_INVALID,
-     NULL},
-    {"hard link by a symlink outside",
-     {S("s", "%V"), H("h", "s/secret")},
-     ERR_NOT_FOUND,
-     NULL},
-    {"hard link to nothing",
-     {H("h", "later"), F("later", "1")},
-     ERR_NOT_FOUND,
-     NULL},
-    {"hard link to itself", {F("a", "1"), H("a", "a")}, ERR_NONE, "f a 1\n"},
-    {"hard link to itself, otherwise spelt",
-     {F("a", "1"), H("./a", "/a")},
-     ERR_NONE,
-     "f a 1\n"},
-    {"hard link twice",
-     {F("a", "1"), H("b", "a"), H("b", "a")},
-     ERR_NONE,
-     "F a 1\nF b 1\n"},
-    {"hard link to a folder", {D("d"), H("h", "d")}, ERR_INVALID, NULL},
-    {"hard link to the root", {H("h", ".")}, ERR_NOT_FOUND, NULL},
-    {"hard link over a folder",
-     {F("a", "1"), D("d"), F("d/x", "2"), H("d", "a")},
-     ERR_NONE,
-     "F a 1\nF d 1\n"},
-
-    /* ---- kinds ---- */
-    {"allowed devices",
-     {{.name = "null", .type = '3', .mode = 0666, .major = 1, .minor = 3},
-      {.name = "tty", .type = '3', .major = 5}},
-     ERR_NONE,
-     "c null 1:3\nc tty 5:0\n"},
-    {"other devices",
-     {{.name = "mem", .type = '3', .major = 1, .minor = 1},
-      {.name = "sda", .type = '4', .major = 8},
-      {.name = "null", .type = '4', .major = 1, .minor = 3},
-      {.name = "zero-zero", .type = '3'},
-      {.name = "fifo", .type = '6'},
-      F("after", "1")},
-     ERR_NONE,
-     "f after 1\n"},
-    {"a device through a symlink",
-     {S("s", "%V"), {.name = "s/null", .type = '3', .major = 1, .minor = 3}},
-     ERR_NONE,
-     NULL},
-    {"an unknown kind is a file",
-     {{.name = "x", .type = 'Z', .data = "1"}},
-     ERR_NONE,
-     "f x 1\n"},
-
-    /* ---- duplicates: the last wins ---- */
-    {"file twice", {F("a", "1"), F("a", "22")}, ERR_NONE, "f a 22\n"},
-    {"file, then folder",
-     {F("a", "1"), D("a"), F("a/x", "2")},
-     ERR_NONE,
-     "d a\nf a/x 2\n"},
-    {"folder, then file",
-     {D("a"), F("a/x", "2"), F("a", "1")},
-     ERR_NONE,
-     "f a 1\n"},
-    {"folder twice keeps what is in it",
-     {D("a"), F("a/x", "2"), D("a/")},
-     ERR_NONE,
-     "d a\nf a/x 2\n"},
-    {"twins by case", {F("a", "1"), F("A", "2")}, ERR_NONE, "f A 2\nf a 1\n"},
-    {"twins by Unicode form",
-     {F("\xc3\xa9", "1"), F("e\xcc\x81", "2")},
-     ERR_NONE,
-     "f e\xcc\x81 2\nf \xc3\xa9 1\n"},
-
-    /* ---- names ---- */
-    {"dots and slashes",
-     {D("./a//./b/"), F("a/./b/.x", "1")},
-     ERR_NONE,
-     "d a\nd a/b\nf a/b/.x 1\n"},
-    {"bytes that are no UTF-8", {F("caf\xe9", "1")}, ERR_NONE, "f caf\xe9 1\n"},
-    {"PAX name of UTF-8",
-     {{.name = "x", .pax = "path=gr\xc3\xbcn"}},
-     ERR_NONE,
-     "f gr\xc3\xbcn\n"},
-    {"PAX name that is no UTF-8",
-     {{.name = "x", .pax = "path=caf\xe9"}},
-     ERR_NONE,
-     "f caf\xe9\n"},
-    {"PAX name of 255",
-     {{.name = "x", .pax = "path=" A205 A41 "123456789"}},
-     ERR_NONE,
-     "f " A205 A41 "123456789\n"},
-    {"PAX name of 256",
-     {{.name = "x", .pax = "path=" A256}},
-     ERR_INVALID,
-     NULL},
-    {"GNU long name",
-     {{.name = "././@LongLink", .type = 'L', .data = A205}, F("x", "1")},
-     ERR_NONE,
-     "f " A205 " 1\n"},
-    {"GNU long link",
-     {{.name = "././@LongLink", .type = 'K', .data = A205}, S("s", "x")},
-     ERR_NONE,
-     "l s " A205 "\n"},
-    {"GNU long name with dot dot",
-     {{.name = "././@LongLink", .type = 'L', .data = "../../" A205},
-      F("x", "1")},
-     ERR_INVALID,
-     NULL},
-
-    /* ---- metadata ---- */
-    {"setuid outlives chown",
-     {{.name = "su", .mode = 04755, .uid = 7, .gid = 8, .data = "1"}},
-     ERR_NONE,
-     "f su 1 04755 7:8\n"},
-    {"setgid and sticky folders",
-     {{.name = "a", .type = '5', .mode = 02775, .gid = 9},
-      {.name = "tmp", .type = '5', .mode = 01777},
-      F("tmp/x", "1")},
-     ERR_NONE,
-     "d a 02775 0:9\nd tmp 01777\nf tmp/x 1\n"},
-    {"folder without permissions",
-     {{.name = "a", .type = '5', .mode = 01}, F("a/x", "1")},
-     ERR_NONE,
-     "d a 01\nf a/x 1\n"},
-    {"owner by PAX",
-     {{.name = "x", .pax = "uid=3000000", .pax2 = "gid=5"}},
-     ERR_NONE,
-     "f x 0644 3000000:5\n"},
-    {"owner 2^32", {{.name = "x", .pax = "uid=4294967296"}}, ERR_INVALID, NULL},
-    {"owner -1", {{.name = "x", .pax = "uid=4294967295"}}, ERR_INVALID, NULL},
-    {"negative owner", {{.name = "x", .pax = "uid=-2"}}, ERR_INVALID, NULL},
-    {"allowed xattr",
-     {{.name = "x", .pax = "SCHILY.xattr.user.a=b"}},
-     ERR_NONE,
-     "f x @user.a=b\n"},
-    {"overlay's xattrs",
-     {{.name = "d",
-       .type = '5',
-       .pax = "SCHILY.xattr.user.overlay.opaque=y",
-       .pax2 = "SCHILY.xattr.trusted.overlay.opaque=y"},
-      {.name = "e",
-       .type = '5',
-       .pax = "SCHILY.xattr.user.overlay.redirect=/x",
-       .pax2 = "SCHILY.xattr.user.overlay.whiteout=y"},
-      {.name = "f",
-       .pax = "SCHILY.xattr.user.overlay.metacopy=",
-       .pax2 = "SCHILY.xattr.security.selinux=a"}},
-     ERR_NONE,
-     "d d\nd e\nf f\n"},
-
-    /* ---- sizes ---- */
-    {"negative size",
-     {{.name = "x",
-       .claim = "\xff\xff\xff\xff\xff\xff\xff\xff"
-                "\xff\xff\xff\xff"}},
-     ERR_INVALID,
-     NULL},
-    {"a size beyond the archive",
-     {{.name = "x", .claim = "00000100000"}},
-     ERR_INVALID,
-     NULL},
-    {"a size of 8 GiB",
-     {{.name = "x", .claim = "77777777777"}},
-     ERR_INVALID,
-     NULL},
-    {"PAX size of 1 EiB",
-     {{.name = "x", .pax = "size=1152921504606846976"}},
-     ERR_TOO_LARGE,
-     NULL},
-    {"a sparse claim of 1 TiB",
-     {{.name = "x",
-       .pax = "GNU.sparse.major=1",
-       .pax2 = "GNU.sparse.realsize=1099511627776",
-       .data = "1\n1099511627776\n0\n"}},
-     ERR_INVALID,
-     NULL},
-
-    /* ---- positive corpus ---- */
-    {"var/run",
-     {D("run"), D("var"), S("var/run", "/run"), F("var/run/pid", "1")},
-     ERR_NONE,
-     "d run\nf run/pid 1\nd var\nl var/run /run\n"},
-    {"var/run before run",
-     {D("var"), S("var/run", "/run"), F("var/run/a/pid", "1"), D("run")},
-     ERR_NONE,
-     "d run\nd run/a\nf run/a/pid 1\nd var\nl var/run /run\n"},
-    {"var/run, relative, before run",
-     {D("var"), S("var/run", "../run"), F("var/run/pid", "1")},
-     ERR_NONE,
-     "d run\nf run/pid 1\nd var\nl var/run ../run\n"},
-    {"merged /usr",
-     {D("usr"), D("usr/bin"), S("bin", "usr/bin"), F("bin/sh", "1"),
-      S("lib64", "usr/lib64"), F("lib64/ld.so", "2")},
-     ERR_NONE,
-     "l bin usr/bin\nl lib64 usr/lib64\nd usr\nd usr/bin\nf usr/bin/sh 1\n"
-     "d usr/lib64\nf usr/lib64/ld.so 2\n"},
-    {"folders that no entry speaks of",
-     {F("a/b/c", "1")},
-     ERR_NONE,
-     "d a\nd a/b\nf a/b/c 1\n"},
-    {"whiteouts with nothing below",
-     {F(".wh.x", ""), D("d"), F("d/.wh..wh..opq", ""), F("d/y", "1")},
-     ERR_NONE,
-     "d d\nf d/y 1\n"},
-    {"whiteout of nothing", {F(".wh.", "")}, ERR_INVALID, NULL},
-    {"whiteout of dot", {F(".wh..", "")}, ERR_INVALID, NULL},
-    {"whiteout of dot dot", {D("d"), F("d/.wh...", "")}, ERR_INVALID, NULL},
-    {"aufs' own files",
-     {F(".wh..wh.aufs", ""), D(".wh..wh.plnk"), F(".wh..wh.plnk/1.2", "x"),
-      F("a", "1")},
-     ERR_NONE,
-     "f a 1\n"},
-
-    /* ---- layer upon layer ---- */
-    {"whiteout",
-     {F("a", "1"), F("b", "2"), NEXT, F(".wh.a", "")},
-     ERR_NONE,
-     "w a\n"},
-    {"whiteout of what is not there",
-     {F("a", "1"), NEXT, F(".wh.x", ""), F("no/.wh.x", "")},
-     ERR_NONE,
-     ""},
-    {"whiteout in a folder",
-     {D("d"), F("d/a", "1"), F("d/b", "2"), NEXT, F("d/.wh.a", "")},
-     ERR_NONE,
-     "d d\nw d/a\n"},
-    {"whiteout of a folder, then a new one",
-     {D("d"), F("d/a", "1"), NEXT, F(".wh.d", ""), D("d"), F("d/b", "2")},
-     ERR_NONE,
-     "o d\nf d/b 2\n"},
-    {"whiteout acts on lower layers only",
-     {F("a", "1"), NEXT, F("a", "2"), F(".wh.a", "")},
-     ERR_NONE,
-     "f a 2\n"},
-    {"opaque folder",
-     {D("d"), F("d/a", "1"), D("d/e"), F("d/e/x", "1"), NEXT, D("d"),
-      F("d/.wh..wh..opq", ""), F("d/b", "2")},
-     ERR_NONE,
-     "d d\nw d/a\nf d/b 2\nw d/e\n"},
-    {"opaque after what it must spare",
-     {D("d"), F("d/a", "1"), D("d/e"), F("d/e/x", "1"), NEXT, D("d"),
-      F("d/e/y", "2"), F("d/.wh..wh..opq", "")},
-     ERR_NONE,
-     "d d\nw d/a\nd d/e\nw d/e/x\nf d/e/y 2\n"},
-    {"opaque root",
-     {F("a", "1"), F("b", "2"), NEXT, F(".wh..wh..opq", ""), F("b", "3")},
-     ERR_NONE,
-     "w a\nf b 3\n"},
-    {"opaque root after folders that no entry speaks of",
-     {F("d/a", "1"), F("e", "1"), NEXT, F("d/b", "2"), F(".wh..wh..opq", "")},
-     ERR_NONE,
-     "d d\nw d/a\nf d/b 2\nw e\n"},
-    {"whiteout of a folder that got a file before",
-     {F("d/a", "1"), NEXT, F("d/b", "2"), F(".wh.d", "")},
-     ERR_NONE,
-     "d d\nw d/a\nf d/b 2\n"},
-    {"whiteout through a lower symlink",
-     {D("d"), F("d/a", "1"), S("s", "/d"), NEXT, F("s/.wh.a", "")},
-     ERR_NONE,
-     "d d\nw d/a\n"},
-    {"whiteout through a symlink outside",
-     {S("s", "%V"), NEXT, F("s/.wh.secret", "")},
-     ERR_NONE,
-     ""},
-    {"opaque through a symlink outside",
-     {S("s", "%V"), NEXT, F("s/.wh..wh..opq", "")},
-     ERR_NONE,
-     ""},
-    {"file through a lower symlink outside",
-     {S("s", "%V"), NEXT, F("s/secret", "bad")},
-     ERR_NONE,
-     NULL},
-    {"merged /usr over layers",
-     {D("usr"), D("usr/lib"), S("lib", "usr/lib"), NEXT, F("lib/x.so", "1")},
-     ERR_NONE,
-     "d usr\nd usr/lib\nf usr/lib/x.so 1\n"},
-    {"folder over a lower symlink",
-     {D("usr"), S("lib", "usr"), NEXT, D("lib"), F("lib/x", "1")},
-     ERR_NONE,
-     "o lib\nf lib/x 1\n"},
-    {"symlink over a lower folder",
-     {D("d"), F("d/x", "1"), NEXT, S("d", "%V"), F("d/secret", "bad")},
-     ERR_NONE,
-     NULL},
-    {"file over a lower folder",
-     {D("d"), F("d/x", "1"), NEXT, F("d", "1")},
-     ERR_NONE,
-     "f d 1\n"},
-    {"hard link to a lower file",
-     {F("a", "1"), NEXT, H("b", "a")},
-     ERR_NONE,
-     "F a 1\nF b 1\n"},
-    {"hard link to a lower symlink",
-     {S("s", "%V/secret"), NEXT, H("h", "s"), F("h", "bad")},
-     ERR_NONE,
-     NULL},
-    {"a lower folder gets another mode",
-     {D("d"),
-      F("d/x", "1"),
-      NEXT,
-      {.name = "d", .type = '5', .mode = 01777, .uid = 5}},
-     ERR_NONE,
-     "d d 01777 5:0\n"},
-    {"a sticky /tmp stays so",
-     {{.name = "tmp", .type = '5', .mode = 01777}, NEXT, F("tmp/x", "1")},
-     ERR_NONE,
-     "d tmp 01777\nf tmp/x 1\n"},
-    {"too deep to hide",
-     {F("x", "1"),
-      NEXT,
-      {.name = "x", .type = '5', .pax = "path=" D120},
-      {.name = "s", .type = '2', .link = "x", .pax = "linkpath=" D120},
-      {.name = "x", .type = '5', .pax = "path=s/" D120},
-      {.name = "t", .type = '2', .link = "x", .pax = "linkpath=s/" D120},
-      {.name = "x", .type = '5', .pax = "path=t/" D120},
-      F(".wh..wh..opq", "")},
-     ERR_INVALID,
-     NULL},
-    {"three layers",
-     {D("d"), F("d/a", "1"), NEXT, F("d/.wh.a", ""), NEXT, F("d/a", "3")},
-     ERR_NONE,
-     "d d\nf d/a 3\n"},
-};
 
 /* ---- the tree ------------------------------------------------------------*/
 
@@ -747,8 +309,7 @@ static int teardown(void **state)
 
 static void test_rows(void **state)
 {
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     for (size_t i = 0; i < array_len(rows); i++)
         run_row(*state, &rows[i]);
 }
@@ -790,8 +351,7 @@ static void test_times(void **state)
         {.name = "d/far", .pax = "mtime=9223372036854775807"},
     };
     struct tar t = {.p = NULL};
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     for (size_t i = 0; i < array_len(entries); i++)
         tar_add(&t, &entries[i]);
     must_unpack(p, &t);
@@ -822,8 +382,7 @@ static void test_file_capabilities(void **state)
     const struct tar_entry head = {.name = "PaxHeaders/x", .type = 'x'};
     const struct tar_entry file = {
         .name = "ping", .uid = 0, .gid = 5, .mode = 0755, .data = "1"};
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     memcpy(record, key, sizeof(key) - 1);
     memcpy(record + sizeof(key) - 1, caps, sizeof(caps));
     tar_record(&inner, record, sizeof(key) - 1 + sizeof(caps));
@@ -846,8 +405,7 @@ static void test_xattrs_are_bounded(void **state)
     static char record[70000];
     struct unpack_result r;
     struct err e;
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     memset(record, 'a', sizeof(record) - 1);
     memcpy(record, "SCHILY.xattr.user.a=", 20);
     struct tar_entry file = {.name = "x", .pax = record};
@@ -882,8 +440,7 @@ static void test_limits(void **state)
     static const struct tar_entry files[] = {F("a", "12345"), F("b", "12345"),
                                              D("c")};
     static const struct tar_entry deep[] = {F("a/b/c/d/x", "")};
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     assert_int_equal(within(p, files, 3, 10, 3), ERR_NONE);
     assert_int_equal(within(p, files, 3, 9, 3), ERR_TOO_LARGE);
     assert_int_equal(within(p, files, 3, 10, 2), ERR_TOO_LARGE);
@@ -901,8 +458,7 @@ static void test_an_endless_stream(void **state)
     struct unpack_result r;
     struct tar t = {.p = NULL};
     struct err e;
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     tar_end(&t);
     tar_bytes(&t, zero, sizeof(zero)); /* after the end of the archive */
     assert_int_equal(unpack(p, "fs", t.p, t.n, &limits, &r, &e), ERR_TOO_LARGE);
@@ -913,8 +469,7 @@ static void test_an_endless_stream(void **state)
 static void test_depth(void **state)
 {
     struct place *p = *state;
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     for (int depth = 127; depth <= 129; depth++) {
         char record[600] = "path=";
         for (int i = 0; i < depth; i++)
@@ -961,8 +516,7 @@ static enum err_code sparse(struct place *p, const char *size,
 static void test_sparse_files(void **state)
 {
     struct place *p = *state;
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     /* It counts with its whole size and takes only what it has. */
     assert_int_equal(sparse(p, "1073741824", 2ULL << 30), ERR_NONE);
     struct stat st = stat_of(p, "x");
@@ -999,8 +553,7 @@ static void test_cut_archives(void **state)
     struct unpack_result r;
     struct err e;
     struct tar t = {.p = NULL};
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     build_sample(&t);
     size_t whole = t.n - 1024;
     for (size_t n = 100; n < whole; n += 100) {
@@ -1025,8 +578,7 @@ static void test_changed_archives(void **state)
     uint64_t x = 88172645463325252U;
     int rounds = getenv("BERTH_LONG") != NULL ? 20000 : ROUNDS;
     int good = 0;
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     build_sample(&t);
     unsigned char *copy = malloc(t.n);
     for (int i = 0; i < rounds; i++) {

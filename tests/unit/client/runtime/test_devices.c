@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "client/runtime/cgroup.h"
+#include "tests/unit/skip.h"
 
 static void formats(void **state)
 {
@@ -115,7 +116,7 @@ static void v2_program_decides(void **state)
     int status;
     (void)state;
     if (geteuid() != 0 || cg_detect_self(&l, &e) != 0 || l.v2[0] == '\0')
-        skip();
+        skip_because("needs root and a cgroup v2 tree");
     /* As on a machine that has only v2: its tree may be hybrid's. */
     memset(l.v1, 0, sizeof(l.v1));
     l.is_v2_only = true;

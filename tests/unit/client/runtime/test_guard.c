@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/defs.h"
+#include "tests/unit/skip.h"
 
 /* Run check() in a child; the test fails with the line it returned. */
 static void in_child(int (*check)(void))
@@ -73,10 +74,9 @@ static void test_privileges(void **state)
 {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* its own thread after a fork does not survive a refused fork */
+    skip_because("TSan's thread does not survive a refused fork");
 #endif
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     in_child(confined);
 }
 
@@ -108,8 +108,7 @@ static int keeps_three(void)
 static void test_capabilities(void **state)
 {
     (void)state;
-    if (geteuid() != 0)
-        skip();
+    skip_unless_root();
     in_child(keeps_two);
     in_child(keeps_three);
 }
