@@ -110,6 +110,15 @@ class Host:
                          if len(p.name) == 64}
         self.ids |= set(self.folders())
 
+    def import_busybox(self, image):
+        tar = self.root.parent / "rootfs.tar"
+        tar.write_bytes(rootfs_tar())
+        self.berth("import", tar, image)
+
+    def remove_containers(self):
+        for short in self.containers():
+            self.berth("rm", "-f", short)
+
     def end(self):
         """End what a failed test left running."""
         for pid in self.processes() | self.processes(self.token):

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from client_host import BERTH, Host, is_alive, rootfs_tar
+from client_host import BERTH, Host, is_alive
 from waiting import wait_for
 
 LOOP = "trap 'exit 3' TERM; echo up; while :; do sleep 0.02; done"
@@ -20,9 +20,7 @@ LOOP = "trap 'exit 3' TERM; echo up; while :; do sleep 0.02; done"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     host = Host(tmp_path_factory.mktemp("clean"))
-    tar = host.root.parent / "rootfs.tar"
-    tar.write_bytes(rootfs_tar())
-    host.berth("import", tar, "clean:1")
+    host.import_busybox("clean:1")
     yield host
     host.end()
 
@@ -30,8 +28,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def host(made):
     yield made
-    for short in made.containers():
-        made.berth("rm", "-f", short)
+    made.remove_containers()
 
 
 def run(host, *args, command=LOOP):

@@ -8,16 +8,14 @@ import subprocess
 
 import pytest
 
-from client_host import BERTH, Host, is_alive, rootfs_tar
+from client_host import BERTH, Host, is_alive
 from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     host = Host(tmp_path_factory.mktemp("mon"))
-    tar = host.root.parent / "rootfs.tar"
-    tar.write_bytes(rootfs_tar())
-    host.berth("import", tar, "mon:1")
+    host.import_busybox("mon:1")
     yield host
     host.end()
 
@@ -25,8 +23,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def host(made):
     yield made
-    for short in made.containers():
-        made.berth("rm", "-f", short)
+    made.remove_containers()
 
 
 def status(pid):
