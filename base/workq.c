@@ -11,11 +11,13 @@ struct queue {
 
 struct workq {
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, settled;
     struct queue queues[WORK_CLASSES];
     struct workq_opts opts;
     pthread_t *threads;
     int count;
+    int ready, failed; /* threads whose init ended */
+    struct err failure;
     bool stopping;
 };
 
@@ -38,11 +40,29 @@ static struct work *take(struct workq *q, struct queue **from)
     return NULL;
 }
 
+/* Make this thread's context and tell workq_new(); false: it failed. */
+static bool settle(struct workq *q, void **ctx)
+{
+    struct err e = {.code = ERR_NONE};
+    int rc = q->opts.init ? q->opts.init(q->opts.arg, ctx, &e) : 0;
+
+    pthread_mutex_lock(&q->lock);
+    if (rc == 0)
+        q->ready++;
+    else if (q->failed++ == 0)
+        q->failure = e;
+    pthread_cond_signal(&q->settled);
+    pthread_mutex_unlock(&q->lock);
+    return rc == 0;
+}
+
 static void *worker(void *arg)
 {
     struct workq *q = arg;
-    void *ctx = q->opts.init ? q->opts.init(q->opts.arg) : NULL;
+    void *ctx = NULL;
 
+    if (!settle(q, &ctx))
+        return NULL;
     pthread_mutex_lock(&q->lock);
     for (;;) {
         struct queue *from = NULL;
@@ -78,6 +98,7 @@ int workq_new(const struct workq_opts *opts, struct workq **out, struct err *e)
     q->opts = *opts;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->wake, NULL);
+    pthread_cond_init(&q->settled, NULL);
     for (int c = 0; c < WORK_CLASSES; c++) {
         q->queues[c].tail = &q->queues[c].head;
         q->queues[c].limit = opts->limit[c];
@@ -96,6 +117,15 @@ int workq_new(const struct workq_opts *opts, struct workq **out, struct err *e)
         workq_free(q);
         return err_set(e, ERR_NO_MEMORY, "start workers: out of memory");
     }
+    pthread_mutex_lock(&q->lock);
+    while (q->ready + q->failed < q->count)
+        pthread_cond_wait(&q->settled, &q->lock);
+    pthread_mutex_unlock(&q->lock);
+    if (q->failed > 0) {
+        *e = q->failure;
+        workq_free(q);
+        return err_prefix(e, "start worker thread");
+    }
     *out = q;
     return 0;
 }
@@ -110,6 +140,7 @@ void workq_free(struct workq *q)
     pthread_mutex_unlock(&q->lock);
     for (int i = 0; i < q->count; i++)
         pthread_join(q->threads[i], NULL);
+    pthread_cond_destroy(&q->settled);
     pthread_cond_destroy(&q->wake);
     pthread_mutex_destroy(&q->lock);
     free(q->threads);

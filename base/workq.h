@@ -22,15 +22,21 @@ struct work {
 };
 
 struct workq_opts {
-    int limit[WORK_CLASSES];  /* threads a class may occupy; the pool has the
-                                 sum of them */
-    void *(*init)(void *arg); /* per thread, may be NULL */
+    int limit[WORK_CLASSES]; /* threads a class may occupy; the pool has the
+                                sum of them */
+    /* Both per thread, on it, and both may be NULL; fini only after an init
+     * that succeeded. */
+    int (*init)(void *arg, void **ctx, struct err *e);
     void (*fini)(void *ctx);
     void *arg;
 };
 
 struct workq;
 
+/*
+ * Start the threads and wait until each has its context.
+ * Errors: that of the first init that failed; then no thread is left.
+ */
 must_check int workq_new(const struct workq_opts *opts, struct workq **out,
                          struct err *e);
 /* Runs what is queued, then ends the threads. */

@@ -399,14 +399,14 @@ void api_on_request(struct http_exchange *x, void *ctx)
 /* ---- worker contexts ------------------------------------------------------
  */
 
-void *api_worker_init(void *arg)
+int api_worker_init(void *arg, void **ctx, struct err *e)
 {
     struct store_reader *reader = NULL;
-    struct err e = {0};
 
-    if (store_reader_open(arg, &reader, &e) < 0)
-        log_line(LOG_LEVEL_ERROR, "worker: %s", e.msg);
-    return reader;
+    if (store_reader_open(arg, &reader, e) < 0)
+        return -1;
+    *ctx = reader;
+    return 0;
 }
 
 void api_worker_fini(void *ctx)

@@ -37,7 +37,7 @@ size_t api_error_body(int status, const char *why, char *out, size_t cap,
 #define API_COMMON_HEADERS "Docker-Distribution-Api-Version: registry/2.0\r\n"
 
 /* workq_opts.init and fini: arg is the store; ctx becomes a store_reader. */
-void *api_worker_init(void *arg);
+int api_worker_init(void *arg, void **ctx, struct err *e);
 void api_worker_fini(void *ctx);
 
 #endif

@@ -80,6 +80,16 @@ def test_second_owner_is_refused(berthd):
     assert berthd.client()("GET", "/v2/").status == 200
 
 
+def test_too_few_descriptors_are_told_at_the_start(tmp_path):
+    """Ready means that every worker can read the index."""
+    done = subprocess.run(
+        ["prlimit", "--nofile=24:24", BERTHD, "serve", "--listen",
+         "127.0.0.1:0", "--root", str(tmp_path / "d")], timeout=60,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and " ready: " not in done.stderr
+    assert "start worker thread: index: " in done.stderr
+
+
 def test_unsafe_folder_is_refused(tmp_path):
     root = tmp_path / "d"
     root.mkdir()

@@ -97,10 +97,23 @@ static void test_classes(void **state)
 
 static atomic_int contexts;
 
-static void *make_context(void *arg)
+static int make_context(void *arg, void **ctx, struct err *e)
 {
+    (void)e;
     atomic_fetch_add(&contexts, 1);
-    return arg;
+    *ctx = arg;
+    return 0;
+}
+
+/* The third of them cannot be made. */
+static int make_two(void *arg, void **ctx, struct err *e)
+{
+    if (atomic_fetch_add(&contexts, 1) == 2) {
+        atomic_fetch_sub(&contexts, 1);
+        return err_set(e, ERR_IO, "no third");
+    }
+    *ctx = arg;
+    return 0;
 }
 
 static void drop_context(void *ctx)
@@ -133,11 +146,29 @@ static void test_contexts(void **state)
     workq_free(NULL);
 }
 
+static void test_failing_context(void **state)
+{
+    struct workq_opts opts = {.limit = {1, 1, 1},
+                              .init = make_two,
+                              .fini = drop_context,
+                              .arg = &contexts};
+    struct workq *q = NULL;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(workq_new(&opts, &q, &e), -1);
+    assert_null(q);
+    assert_int_equal(e.code, ERR_IO);
+    assert_string_equal(e.msg, "start worker thread: no third");
+    assert_int_equal(atomic_load(&contexts), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classes),
         cmocka_unit_test(test_contexts),
+        cmocka_unit_test(test_failing_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
