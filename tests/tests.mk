@@ -10,7 +10,7 @@ DEPS_BUILD := build-essential pkg-config libevent-dev libssl-dev \
 DEPS_TEST := libcmocka-dev python3 python3-pytest clang-format-14 cppcheck \
 	skopeo podman buildah docker.io containerd crun runc mmdebstrap \
 	busybox-static strace curl git ca-certificates e2fsprogs xfsprogs iproute2 \
-	util-linux procps kmod nginx-light haproxy openssl docker-registry
+	util-linux procps kmod nginx-light haproxy openssl docker-registry zstd
 
 # berthd's own tests: what makes sense under TSan.
 PYTEST_SERVER := tests/integration/test_registry_api.py \

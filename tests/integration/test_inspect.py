@@ -91,6 +91,13 @@ def configured(store, image):
     return "rt:cfg"
 
 
+def full_names(capabilities):
+    """None, or "net_admin" and "CAP_NET_ADMIN" as the latter."""
+    return capabilities and [
+        name if name == "ALL" else "CAP_" + name.upper().removeprefix("CAP_")
+        for name in capabilities]
+
+
 def differences(ours, theirs, path=""):
     """Paths at which the two documents disagree, without what is allowed."""
     if path in ALLOWED and path:
@@ -114,11 +121,15 @@ def differences(ours, theirs, path=""):
                 for text in differences({"Driver": None, "Name": None, **a},
                                         {"Driver": None, "Name": None, **b},
                                         path)]
+    if path in ("HostConfig.CapAdd", "HostConfig.CapDrop"):
+        # docker's client sends them as typed before 28, then by full names.
+        ours, theirs = map(full_names, (ours, theirs))
     if path in UNORDERED and ours and theirs:
         ours, theirs = sorted(ours), sorted(theirs)
     if path == "HostConfig.Ulimits":  # a map's order in docker
         ours, theirs = ([sorted(one.items()) for one in sorted(
-            which, key=lambda one: one["Name"])] for which in (ours, theirs))
+            which or [], key=lambda one: one["Name"])]
+            for which in (ours, theirs))  # null and [] differ by client
     return [] if ours == theirs else [f"{path}: {ours!r} != {theirs!r}"]
 
 
