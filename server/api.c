@@ -183,9 +183,9 @@ bool is_condition_answered(struct req *r, const struct digest *d,
 {
     char text[DIGEST_TEXT_MAX];
 
-    if (http_header(r->x, "If-Match").p) {
-        if (etag_is_listed(r->x, "If-Match", d, false))
-            return false;
+    /* RFC 9110 13.2.2: If-Match first, and If-None-Match when it holds. */
+    if (http_header(r->x, "If-Match").p &&
+        !etag_is_listed(r->x, "If-Match", d, false)) {
         reply_error_as(r, 412, OCI_DENIED, NULL,
                        "If-Match names another version");
         return true;

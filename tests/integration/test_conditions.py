@@ -122,6 +122,14 @@ def test_conditional_reads(http, repo, blob, method, name, value, status):
             assert answer.body == body
 
 
+def test_both_conditions_count(http, blob):
+    ours = f'"{sha256(DATA)}"'
+    answer = http("GET", blob, None, {"If-Match": ours, "If-None-Match": ours})
+    assert answer.status == 304
+    answer = http("GET", blob, None, {"If-Match": ours, "If-None-Match": OTHER})
+    assert answer.status == 200
+
+
 def test_if_match_comes_first(http, blob):
     answer = http("GET", blob, None, {
         "If-Match": OTHER, "If-None-Match": "*", "Range": "bytes=0-9"})
