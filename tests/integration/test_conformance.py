@@ -1,25 +1,20 @@
 """The specification's own conformance program, everything on.
 
-It needs Go once: the program is built into build/cache and kept there.  Where
-it cannot be had, the tests are skipped and say why.
+It needs Go once: the program is built into build/cache and kept there.
 """
 
 import collections
 import os
-import pathlib
-import shutil
 import subprocess
-import tempfile
 import xml.etree.ElementTree as xml
 
 import pytest
 
-from conftest import TOP, Berthd
+from conftest import Berthd
+from goprogram import go_program
 
-MODULE = "github.com/opencontainers/distribution-spec/conformance"
+PACKAGE = "github.com/opencontainers/distribution-spec/conformance"
 VERSION = "v0.0.0-20260831232431-97274622c111"
-CACHE = TOP / "build" / "cache"
-BUILD_TIMEOUT_S = 900
 RUN_TIMEOUT_S = 600
 # What a version of the specification does not have is switched off by the
 # program itself; nothing else may be.
@@ -32,36 +27,9 @@ DISABLED = {
 APIS, DATA = 28, 24
 
 
-def find_go():
-    return shutil.which("go") or next(
-        (p for p in ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
-         if os.access(p, os.X_OK)), None)
-
-
 @pytest.fixture(scope="module")
 def program():
-    path = CACHE / f"conformance-{VERSION}"
-    if path.exists():
-        return path
-    go = find_go()
-    if not go:
-        pytest.skip("Go is not installed: the conformance program cannot be "
-                    "built")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        try:
-            done = subprocess.run(
-                [go, "install", f"{MODULE}@{VERSION}"],
-                env={**os.environ, "GOBIN": folder, "GOFLAGS": "-mod=mod"},
-                cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-                text=True, timeout=BUILD_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            pytest.skip("the conformance program was not built in time")
-        if done.returncode != 0:
-            pytest.skip("the conformance program cannot be fetched or built: "
-                        + done.stderr.strip()[-300:])
-        os.rename(pathlib.Path(folder) / "conformance", path)
-    return path
+    return go_program(PACKAGE, VERSION)
 
 
 def read_results(path):
