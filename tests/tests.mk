@@ -13,11 +13,10 @@ DEPS_TEST := libcmocka-dev python3 python3-pytest clang-format-14 cppcheck \
 	util-linux procps kmod nginx-light haproxy openssl docker-registry zstd
 
 # berthd's own tests: what makes sense under TSan.
-PYTEST_SERVER := tests/integration/test_registry_api.py \
-	tests/integration/test_conditions.py tests/integration/test_daemon.py \
-	tests/integration/test_http.py tests/integration/test_rules.py \
-	tests/integration/test_takeover.py tests/integration/test_wire.py
-PYTEST_ALL := tests/integration tests/fault
+PYTEST_SERVER := $(filter-out %_official.py %_client_duties.py,\
+	$(wildcard tests/conformance/test_*.py)) \
+	tests/berthd/test_daemon.py tests/berthd/test_http.py
+PYTEST_ALL := tests/conformance tests/berthd tests/berth tests/fault
 
 # check: build and run the tests of VARIANT (README: "make check").
 check: all units

@@ -9,8 +9,8 @@ import pytest
 from conftest import Berthd
 from rawhttp import sha256
 from waiting import wait_for
-from wire import ABSENT, DATA, Names
-from wire_rows import OPEN, ROWS
+from odd_steps import ABSENT, DATA, Names
+from odd_rows import OPEN, ROWS
 
 LAST = 90
 passed = set()

@@ -1,4 +1,4 @@
-"""How the tables of odd inputs are written: see wire_rows.py.
+"""How the tables of odd inputs are written: see odd_rows.py.
 
 A row is a number, a title and steps.  A step is a request and what must come
 back; the steps after the odd one look at the state it left behind.  Paths and

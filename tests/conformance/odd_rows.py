@@ -1,13 +1,13 @@
 """Bad and odd inputs, each with status, code and the state afterwards.
 
 A row keeps its number.  Rows that need a server of their own, or more than
-requests one after the other, are functions in test_wire.py; OPEN names those
+requests one after the other, are functions in test_odd_inputs.py; OPEN names those
 whose feature is not there yet.
 """
 
 import json
 
-from wire import *
+from odd_steps import *
 
 R = "/v2/{repo}"
 LONG = "x" * 129
