@@ -15,10 +15,9 @@ import json
 
 from rawhttp import (OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, sha256,
                      sha512)
+from shapes import ABSENT, EMPTY
 
 DATA = bytes(range(256)) * 8
-ABSENT = "sha256:" + "0" * 64
-EMPTY = sha256(b"")
 UUID = "00000000-0000-4000-8000-000000000000"
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import TOP, Berthd
 from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, sha256
+from shapes import ABSENT
 
-ABSENT = "sha256:" + "0" * 64
 DOCKER = "application/vnd.docker.distribution.manifest"
 HELLO = (b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03" + bytes(range(32))
          + bytes(160))

@@ -6,8 +6,8 @@ import pytest
 
 from conftest import Berthd
 from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, sha256
+from shapes import ABSENT
 
-UNKNOWN = "sha256:" + "0" * 64
 LATER = b"later"
 
 
@@ -28,7 +28,7 @@ def configured(tmp_path):
         server.stop()
 
 
-def manifest(config=UNKNOWN, size=2):
+def manifest(config=ABSENT, size=2):
     return json.dumps({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
         "config": {"mediaType": OCI_CONFIG, "digest": config,

@@ -1,0 +1,103 @@
+"""Referrers: what names a manifest as its subject."""
+
+import json
+
+from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, sha256
+from shapes import ABSENT, image, pages
+
+
+def test_referrers(http, repo):
+    data, digest = http.push_image(repo, "subject")
+    base = f"/v2/{repo}/referrers/{digest}"
+    empty = http("GET", base)
+    assert (empty.status, empty["content-type"]) == (200, OCI_INDEX)
+    assert empty.json() == {"schemaVersion": 2, "mediaType": OCI_INDEX,
+                            "manifests": []}
+    subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": len(data)}
+    sent = []
+    for number in range(4):
+        one = image(http, repo, subject=subject,
+                    annotations={"n": str(number)},
+                    artifactType=f"application/x.{number % 2}")
+        raw = json.dumps(one).encode()
+        put = http.put_manifest(repo, sha256(raw), raw)
+        assert (put.status, put["oci-subject"]) == (201, digest)
+        sent.append({"mediaType": OCI_MANIFEST, "digest": sha256(raw),
+                     "size": len(raw), "annotations": {"n": str(number)},
+                     "artifactType": f"application/x.{number % 2}"})
+    found = http("GET", base)
+    assert found.json()["manifests"] == sent
+    assert found["oci-filters-applied"] is None
+    some = http("GET", f"{base}?artifactType=application/x.1")
+    assert some["oci-filters-applied"] == "artifactType"
+    assert some.json()["manifests"] == sent[1::2]
+    none = http("GET", f"{base}?artifactType=")
+    assert none["oci-filters-applied"] is None
+    assert len(none.json()["manifests"]) == 4
+    typeless = json.dumps(image(http, repo, subject=subject)).encode()
+    http.put_manifest(repo, "x", typeless)
+    last = http("GET", base).json()["manifests"][-1]
+    assert last["artifactType"] == OCI_CONFIG
+
+
+def test_referrers_never_404(http):
+    for path in (f"/v2/never/pushed/referrers/{ABSENT}",
+                 f"/v2/never/pushed/referrers/md5:{'a' * 32}"):
+        answer = http("GET", path)
+        assert (answer.status, answer.json()["manifests"]) == (200, [])
+    bad = http("GET", "/v2/never/pushed/referrers/sha256:abc")
+    assert (bad.status, bad.code) == (400, "DIGEST_INVALID")
+
+
+def test_referrers_before_the_subject(http, repo):
+    subject = b"not there yet"
+    one = image(http, repo, subject={
+        "mediaType": OCI_MANIFEST, "size": 13, "digest": sha256(subject)})
+    answer = http.put_manifest(repo, "x", json.dumps(one).encode())
+    assert (answer.status, answer["oci-subject"]) == (201, sha256(subject))
+
+
+def test_referrers_in_pages(http, repo):
+    subject = {"mediaType": OCI_MANIFEST, "digest": ABSENT, "size": 1}
+    http.push_blob(repo, b"{}")
+    http.push_blob(repo, b"layer")
+    for number in range(250):
+        raw = json.dumps({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+            "artifactType": "a/b", "subject": subject,
+            "annotations": {"n": str(number)},
+            "config": {"mediaType": OCI_CONFIG, "size": 2,
+                       "digest": sha256(b"{}")}}).encode()
+        assert http.put_manifest(repo, sha256(raw), raw).status == 201
+    got = [m["annotations"]["n"]
+           for page in pages(
+               http, f"/v2/{repo}/referrers/{ABSENT}?artifactType=a/b")
+           for m in page["manifests"]]
+    assert got == [str(n) for n in range(250)]
+
+
+def test_referrers_of_several_types_in_pages(http, repo):
+    """Other types lie between; each page is in the order of the whole."""
+    subject = {"mediaType": OCI_MANIFEST, "digest": ABSENT, "size": 1}
+    http.push_blob(repo, b"{}")
+    wanted = []
+    for number in range(700):
+        kind = f"a/{number % 7}"
+        raw = json.dumps({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+            "artifactType": kind, "subject": subject,
+            "annotations": {"n": str(number)},
+            "config": {"mediaType": OCI_CONFIG, "size": 2,
+                       "digest": sha256(b"{}")}}).encode()
+        assert http.put_manifest(repo, sha256(raw), raw).status == 201
+        if kind in ("a/1", "a/3", "a/6"):
+            wanted.append(str(number))
+    base = f"/v2/{repo}/referrers/{ABSENT}?"
+    types = "artifactType=a/3&artifactType=a/1&artifactType=a/3"
+    got = [m["annotations"]["n"]
+           for page in pages(http, base + types + "&artifactType=a/6")
+           for m in page["manifests"]]
+    assert got == wanted
+    many = "&".join(f"artifactType=b/{i}" for i in range(17))
+    refused = http("GET", base + many)
+    assert (refused.status, refused.code) == (414, "SIZE_INVALID")
