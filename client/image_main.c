@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/defs.h"
-#include "client/image/cmds.h"
+#include "client/image_cmd/image_cmd.h"
 
 static const struct {
     const char *name;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/cli.h"
-#include "client/cmd.h"
+#include "client/cli/cli.h"
+#include "client/cmd/cmd.h"
 #include "client/runtime/start.h"
 
 struct verb {

@@ -1,21 +1,17 @@
-# client: berth (static: store, runtime) and berth-image (dynamic: registry,
-# layers).  CLIENT_SRC links only jansson and libc.
+# client: two programs, each a main file over folders.  berth is static and
+# links only jansson and libc; berth-image has the many libraries, and may use
+# what berth consists of.
 CLIENT_SRC := \
-	client/cli.c \
-	client/cmd_container.c \
-	client/cmd_exec.c \
-	client/cmd_image.c \
-	client/cmd_inspect.c \
-	client/cmd_logs.c \
-	client/cmd_ps.c \
-	client/cmd_run.c \
-	client/cmd_start.c \
-	client/inspect.c \
-	client/run_env.c \
-	client/run_mounts.c \
-	client/run_record.c \
-	client/template.c \
-	client/value.c \
+	client/cli/cli.c \
+	client/cli/template.c \
+	client/cli/value.c \
+	client/store/platform.c \
+	client/store/reference.c \
+	client/store/space.c \
+	client/store/store.c \
+	client/store/store_container.c \
+	client/store/store_ref.c \
+	client/store/store_sweep.c \
 	client/runtime/attach.c \
 	client/runtime/caps.c \
 	client/runtime/cgroup.c \
@@ -37,13 +33,19 @@ CLIENT_SRC := \
 	client/runtime/seccomp.c \
 	client/runtime/start.c \
 	client/runtime/user.c \
-	client/image/describe.c \
-	client/image/platform.c \
-	client/image/reference.c \
-	client/image/store.c \
-	client/image/store_container.c \
-	client/image/store_ref.c \
-	client/image/store_sweep.c
+	client/cmd/exec.c \
+	client/cmd/handover.c \
+	client/cmd/inspect.c \
+	client/cmd/inspect_container.c \
+	client/cmd/inspect_image.c \
+	client/cmd/logs.c \
+	client/cmd/ps.c \
+	client/cmd/run.c \
+	client/cmd/run_env.c \
+	client/cmd/run_mounts.c \
+	client/cmd/run_record.c \
+	client/cmd/start.c \
+	client/cmd/stop.c
 CLIENT_MAIN := client/main.c
 IMAGE_SRC := \
 	client/image/child.c \
@@ -52,7 +54,6 @@ IMAGE_SRC := \
 	client/image/image.c \
 	client/image/layer.c \
 	client/image/pack.c \
-	client/image/space.c \
 	client/image/tree.c \
 	client/image/unpack.c \
 	client/archive/layout.c \
@@ -76,20 +77,25 @@ IMAGE_SRC := \
 	client/remote/remote_auth.c \
 	client/remote/transfer.c \
 	client/remote/upload.c \
-	client/image_cmd_import.c \
-	client/image_cmd_list.c \
-	client/image_cmd_load.c \
-	client/image_cmd_login.c \
-	client/image_cmd_pull.c \
-	client/image_cmd_push.c \
-	client/image_cmd_save.c
+	client/image_cmd/import.c \
+	client/image_cmd/list.c \
+	client/image_cmd/load.c \
+	client/image_cmd/login.c \
+	client/image_cmd/pull.c \
+	client/image_cmd/push.c \
+	client/image_cmd/save.c
 IMAGE_MAIN := client/image_main.c
 
-UNIT_TESTS += $(addprefix tests/unit/client/, \
+UNIT_TESTS += $(addprefix tests/unit/client/cli/, \
 	test_cli.c \
-	test_run_record.c \
 	test_template.c \
 	test_value.c)
+UNIT_TESTS += $(addprefix tests/unit/client/store/, \
+	test_platform.c \
+	test_reference.c \
+	test_store.c \
+	test_store_fault.c \
+	test_store_stress.c)
 UNIT_TESTS += $(addprefix tests/unit/client/runtime/, \
 	test_caps.c \
 	test_cgroup.c \
@@ -98,16 +104,12 @@ UNIT_TESTS += $(addprefix tests/unit/client/runtime/, \
 	test_log.c \
 	test_seccomp.c \
 	test_user.c)
+UNIT_TESTS += tests/unit/client/cmd/test_run_record.c
 UNIT_TESTS += $(addprefix tests/unit/client/image/, \
 	test_confine.c \
 	test_decode.c \
 	test_image.c \
 	test_layer.c \
-	test_platform.c \
-	test_reference.c \
-	test_store.c \
-	test_store_fault.c \
-	test_store_stress.c \
 	test_unpack.c)
 UNIT_TESTS += tests/unit/client/archive/test_spool.c
 UNIT_TESTS += $(addprefix tests/unit/client/remote/, \
@@ -117,17 +119,18 @@ UNIT_TESTS += $(addprefix tests/unit/client/remote/, \
 	test_origin.c)
 
 # The stress steps into every system call of the store and breaks its rules.
-$(OUT)/tests/unit/client/image/test_store_stress: WRAP := \
+$(OUT)/tests/unit/client/store/test_store_stress: WRAP := \
 	$(addprefix -Wl$(comma)--wrap=,openat mkdirat renameat renameat2 unlinkat \
 	fstatat write flock istore_scratch_pin istore_has_blob istore_has_layer \
 	istore_ref_write layer_add)
 # What the unpacking process may do is tried in its place.
 $(OUT)/tests/unit/client/image/test_confine: WRAP := \
 	-Wl,--wrap=unpack_tar,--wrap=syscall
-$(addprefix $(OUT)/tests/unit/client/image/test_,image layer store unpack): \
+$(addprefix $(OUT)/tests/unit/client/,image/test_image image/test_layer \
+	image/test_unpack store/test_store): \
 	WRAP := $(addprefix -Wl$(comma)--wrap=,fdatasync fsync syncfs)
 # What is believed of the process that reads an archive.
 $(OUT)/tests/unit/client/archive/test_spool: WRAP := -Wl,--wrap=child_run
-$(OUT)/tests/unit/client/image/test_store_fault: WRAP := \
+$(OUT)/tests/unit/client/store/test_store_fault: WRAP := \
 	$(addprefix -Wl$(comma)--wrap=,openat mkdirat renameat renameat2 unlinkat \
 	fstatat write flock fsync fdatasync)

@@ -13,9 +13,9 @@
 #define BERTH_CLIENT_ARCHIVE_LOAD_H
 
 #include "base/err.h"
-#include "client/image/platform.h"
 #include "client/archive/spool.h"
-#include "client/image/store.h"
+#include "client/store/platform.h"
+#include "client/store/store.h"
 
 #define LOAD_MAX_IMAGES 1000 /* names, and images without one */
 #define LOAD_DEPTH      3    /* manifests from index.json to an image */

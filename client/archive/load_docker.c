@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "client/image/image.h"
 #include "client/archive/load_int.h"
+#include "client/image/image.h"
 #include "client/image/pack.h"
 
 /* What has become of a tar: docker's archives share them between images. */

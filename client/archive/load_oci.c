@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "client/image/image.h"
 #include "client/archive/load_int.h"
+#include "client/image/image.h"
 #include "storage/manifest.h"
 
 #define LAYOUT_MAX      4096

@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "client/archive/layout.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 /* An image by one of its names. */
 struct save_item {

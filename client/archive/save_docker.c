@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "client/archive/save.h"
 #include "client/image/decode.h"
 #include "client/image/image.h"
-#include "client/archive/save.h"
-#include "client/image/space.h"
+#include "client/store/space.h"
 
 struct docker {
     struct save *s;

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "client/image/image.h"
 #include "client/archive/save.h"
+#include "client/image/image.h"
 
 #define LAYOUT_TEXT "{\"imageLayoutVersion\":\"1.0.0\"}"
 

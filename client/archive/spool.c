@@ -12,9 +12,9 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/num.h"
-#include "client/image/space.h"
-#include "client/image/tree.h"
 #include "client/archive/spool_int.h"
+#include "client/image/tree.h"
+#include "client/store/space.h"
 
 #define COPY_BYTES (256U << 10)
 #define LINKS_MAX  8

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 #define SPOOL_MAX_ENTRIES 10000
 #define SPOOL_MAX_BYTES   (64ULL << 30)

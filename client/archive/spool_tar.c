@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "client/archive/spool_int.h"
 #include "client/image/child.h"
 #include "client/image/confine.h"
 #include "client/image/decode.h"
-#include "client/archive/spool_int.h"
 #include "client/image/unpack.h"
 
 struct tar {

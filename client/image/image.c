@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "client/image/layer.h"
-#include "client/image/space.h"
+#include "client/store/space.h"
 
 struct blobw {
     struct istore_scratch *sc;

@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 #define IMAGE_MANIFEST_MAX (4U << 20)
 #define IMAGE_CONFIG_MAX   (4U << 20)

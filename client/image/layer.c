@@ -17,8 +17,8 @@
 #include "client/image/child.h"
 #include "client/image/confine.h"
 #include "client/image/decode.h"
-#include "client/image/store_int.h"
 #include "client/image/unpack.h"
+#include "client/store/store_int.h"
 
 #define MOUNT_DATA_MAX 4095
 

@@ -9,7 +9,7 @@
 #define BERTH_CLIENT_IMAGE_LAYER_H
 
 #include "base/err.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 struct layer_result {
     char diff_id[ISTORE_HEX]; /* of the whole decompressed stream */

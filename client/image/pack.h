@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 /*
  * Store what fd gives, from its position to the end, as a layer's blob.  A

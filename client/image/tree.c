@@ -12,9 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "client/image/space.h"
-#include "client/image/store.h"
 #include "client/image/unpack.h"
+#include "client/store/space.h"
+#include "client/store/store.h"
 
 #define OPAQUE     ".wh..wh..opq"
 #define LINKS_MAX  40 /* as the kernel */

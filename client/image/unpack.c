@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "client/image/space.h"
 #include "client/image/tree.h"
+#include "client/store/space.h"
 
 #define XATTR_MAX (64U << 10)
 /* What a stream has beside its files, per entry and at its end. */

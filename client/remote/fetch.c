@@ -6,11 +6,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/remote/cancel.h"
 #include "client/image/image.h"
+#include "client/remote/cancel.h"
 #include "client/remote/jobs.h"
 #include "client/remote/progress.h"
-#include "client/image/space.h"
+#include "client/store/space.h"
 
 #define WIDTH       3
 #define RESUMES_MAX 100

@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "client/remote/remote.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 /*
  * Config and layers that a manifest names; they are pinned in sc.

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "client/cli.h"
+#include "client/cli/cli.h"
 
 #define BAR_MAX   50
 #define BARS_MAX  8

@@ -17,8 +17,8 @@
 
 #include "base/err.h"
 #include "client/remote/credential.h"
-#include "client/image/reference.h"
 #include "client/remote/transfer.h"
+#include "client/store/reference.h"
 
 #define REMOTE_SOURCES_MAX 8
 

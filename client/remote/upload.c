@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "client/remote/cancel.h"
 #include "client/image/image.h"
+#include "client/remote/cancel.h"
 #include "client/remote/jobs.h"
 #include "client/remote/progress.h"
 

@@ -9,9 +9,9 @@
 #include <jansson.h>
 
 #include "base/err.h"
-#include "client/image/reference.h"
 #include "client/remote/remote.h"
-#include "client/image/store.h"
+#include "client/store/reference.h"
+#include "client/store/store.h"
 
 /* The layers and the config that a manifest names; r is where they go. */
 must_check int upload_blobs(struct remote *rm, struct istore *s,

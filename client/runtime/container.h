@@ -20,8 +20,8 @@
 #include <sys/types.h>
 
 #include "base/err.h"
-#include "client/image/store.h"
 #include "client/runtime/spec.h"
+#include "client/store/store.h"
 
 #define CT_UNKNOWN 255 /* exit code of an end that nobody saw */
 

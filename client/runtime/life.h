@@ -15,7 +15,7 @@
 #define BERTH_CLIENT_RUNTIME_LIFE_H
 
 #include "base/err.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 /*
  * Become the keeper of a container, which need not exist yet.

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 #define MON_FRAME_MAX 32768
 

@@ -12,8 +12,8 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "client/cli/value.h"
 #include "client/runtime/copyup.h"
-#include "client/value.h"
 
 /* It takes the mode of the folder `old` that it covers, as docker's do. */
 static int user_tmpfs(const struct rt_mount *m, int old, struct err *e)

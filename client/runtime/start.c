@@ -22,12 +22,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/cli/value.h"
 #include "client/runtime/caps.h"
 #include "client/runtime/init.h"
 #include "client/runtime/rootfs.h"
 #include "client/runtime/seccomp.h"
 #include "client/runtime/user.h"
-#include "client/value.h"
 
 /* Does not exist in the namespaces' clone flags of older headers. */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)

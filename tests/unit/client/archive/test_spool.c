@@ -16,9 +16,9 @@
 #include <cmocka.h>
 
 #include "base/io.h"
-#include "client/image/child.h"
 #include "client/archive/spool_int.h"
-#include "tests/unit/client/image/kit.h"
+#include "client/image/child.h"
+#include "tests/unit/client/kit.h"
 
 static const struct {
     const char *from, *target, *want; /* want NULL: it leaves the archive */

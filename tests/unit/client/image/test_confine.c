@@ -22,7 +22,7 @@
 #include "client/image/confine.h"
 #include "client/image/decode.h"
 #include "client/image/unpack.h"
-#include "tests/unit/client/image/kit.h"
+#include "tests/unit/client/kit.h"
 #include "tests/unit/skip.h"
 
 #define FAILED   (-1L) /* with any errno */

@@ -7,7 +7,7 @@
 
 #include "base/io.h"
 #include "client/image/decode.h"
-#include "tests/unit/client/image/kit.h"
+#include "tests/unit/client/kit.h"
 
 struct bytes {
     unsigned char p[1 << 20];

@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include "tests/unit/client/image/kit.h"
-#include "tests/unit/client/image/nosync.h"
 #include "tests/unit/client/image/tar.h"
+#include "tests/unit/client/kit.h"
+#include "tests/unit/client/nosync.h"
 #include "tests/unit/skip.h"
 
 #define NAME "docker.io/library/x:latest"

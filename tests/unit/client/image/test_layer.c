@@ -5,9 +5,9 @@
 
 #include "base/io.h"
 #include "client/image/unpack.h"
-#include "tests/unit/client/image/kit.h"
-#include "tests/unit/client/image/nosync.h"
 #include "tests/unit/client/image/tar.h"
+#include "tests/unit/client/kit.h"
+#include "tests/unit/client/nosync.h"
 #include "tests/unit/skip.h"
 
 static int as_file(struct tar *t)

@@ -11,9 +11,9 @@
 #include "client/image/tree.h"
 #include "client/image/unpack.h"
 #include "tests/unit/client/image/corpus.h"
-#include "tests/unit/client/image/kit.h"
-#include "tests/unit/client/image/nosync.h"
 #include "tests/unit/client/image/tar.h"
+#include "tests/unit/client/kit.h"
+#include "tests/unit/client/nosync.h"
 #include "tests/unit/skip.h"
 
 #ifdef BERTH_SANITIZED

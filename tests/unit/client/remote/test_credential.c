@@ -17,7 +17,7 @@
 #include "base/json.h"
 #include "client/remote/credential.h"
 #include "client/remote/credhelper.h"
-#include "client/image/store.h"
+#include "client/store/store.h"
 
 static char folder[] = "/tmp/berth-credential-XXXXXX";
 static struct credential c;

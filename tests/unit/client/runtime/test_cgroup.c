@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/image/store.h"
 #include "client/runtime/cgroup.h"
 #include "client/runtime/user.h"
+#include "client/store/store.h"
 
 static void detects_hybrid(void **state)
 {

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/image/store.h"
 #include "client/runtime/user.h"
+#include "client/store/store.h"
 
 static char folder[] = "/tmp/berth-user-XXXXXX";
 static int root;
