@@ -16,7 +16,11 @@ DEPS_TEST := libcmocka-dev python3 python3-pytest clang-format-14 cppcheck \
 PYTEST_SERVER := $(filter-out %_official.py %_client_duties.py,\
 	$(wildcard tests/conformance/test_*.py)) \
 	tests/berthd/test_daemon.py tests/berthd/test_http.py
-PYTEST_ALL := tests/conformance tests/berthd tests/berth tests/fault
+PYTEST_DIRS := tests/conformance tests/berthd tests/berth tests/fault
+# The table of what real clients passed is compared in every run; building and
+# driving them takes minutes.
+PYTEST_ALL := $(PYTEST_DIRS) tests/clients/test_table.py
+PYTEST_LONG := $(PYTEST_DIRS) tests/clients
 
 # check: build and run the tests of VARIANT (README: "make check").
 check: all units
@@ -27,11 +31,12 @@ check: all units
 unit: units
 	$(TEST_PYTHON) tests/run $(VARIANT) $(OUT) $(UNIT_BIN)
 
-# long: what is too slow for every run: many rounds, and both commands of the
-# README in a Debian tree that holds nothing but this repository.
+# long: what is too slow for every run: many rounds, clients that are built
+# first, and both commands of the README in a Debian tree that holds nothing
+# but this repository.
 long: all units
 	BERTH_LONG=1 $(TEST_PYTHON) tests/run $(VARIANT) $(OUT) $(UNIT_BIN) \
-		-- $(PYTEST_ALL)
+		-- $(PYTEST_LONG)
 	tests/fresh/run sh -c 'sh deploy/demo.sh && sh tests/check.sh'
 
 # coverage: no branch of the parsers is left out by the unit tests.
@@ -85,7 +90,7 @@ help:
 	@echo 'make              build berthd (VARIANT=release, asan, tsan, cov)'
 	@echo 'make check        build and run the tests of VARIANT'
 	@echo 'make unit         build and run only the unit tests'
-	@echo 'make long         the tests with many rounds, huge layers, a fresh Debian'
+	@echo 'make long         the tests with many rounds, huge layers, more clients, a fresh Debian'
 	@echo 'make coverage     every branch of the parsers is tested'
 	@echo 'make fuzz         fuzz the parsers (SECONDS=60 each, needs clang-14)'
 	@echo 'make lint         clang-format and cppcheck'
