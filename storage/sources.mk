@@ -20,4 +20,5 @@ UNIT_TESTS += \
 	tests/unit/storage/test_fault.c \
 	tests/unit/storage/test_manifest.c \
 	tests/unit/storage/test_name.c \
-	tests/unit/storage/test_store.c
+	tests/unit/storage/test_store.c \
+	tests/unit/storage/test_upload.c

@@ -4,7 +4,9 @@
  * Invariants: 1. durable <= bytes on disk, and only durable is ever
  * acknowledged; 2. when hashed == offset the digest streams cover exactly the
  * file's first offset bytes, otherwise the prefix is hashed again before the
- * next use.
+ * next use; 3. a file that has a blob's name is never written or cut again.
+ * What breaks between the name and the commit leaves such a session: it goes
+ * on with a copy.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,25 +62,98 @@ static int hash_prefix(int fd, int64_t n, struct hash *a, struct hash *b,
     return 0;
 }
 
-/* Open the session's file and bring the digest streams up to offset. */
-static int make_ready(struct store *s, struct upload *u, struct err *e)
+/* Does the session's file have a blob's name as well?  Sets is_shared. */
+static int look_at_names(struct upload *u, int64_t *size, struct err *e)
 {
-    if (u->fd >= 0 && u->sha256 && u->hashed == u->offset)
-        return 0;
-    if (u->fd < 0) {
-        int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+    struct stat st;
 
-        u->fd = openat(s->uploads_fd, u->id,
-                       u->has_file ? flags : flags | O_CREAT | O_EXCL, 0600);
-        if (u->fd < 0)
-            return err_sys(e, errno, "open upload file");
-        u->has_file = true;
-        if (ftruncate(u->fd, u->offset) < 0) {
-            err_sys(e, errno, "cut upload file");
-            store_set_fault(s, e);
-            return -1;
-        }
+    if (fstat(u->fd, &st) < 0)
+        return err_sys(e, errno, "stat upload file");
+    u->is_shared = st.st_nlink > 1;
+    *size = st.st_size;
+    return 0;
+}
+
+static int copy_prefix(int from, int to, int64_t n, struct err *e)
+{
+    scoped_free char *buf = malloc(REHASH_BYTES);
+    int64_t at = 0;
+
+    if (!buf)
+        return err_set(e, ERR_NO_MEMORY, "copy upload: out of memory");
+    while (at < n) {
+        size_t want = n - at < REHASH_BYTES ? (size_t)(n - at) : REHASH_BYTES;
+
+        if (io_read_exact(from, buf, want, at, e) < 0 ||
+            io_write_all(to, buf, want, at, e) < 0)
+            return err_prefix(e, "copy upload");
+        at += (int64_t)want;
     }
+    return 0;
+}
+
+/*
+ * Leave the file to the blob: the session goes on with a copy of its bytes,
+ * durable before it takes the session's name.
+ */
+static int separate(struct store *s, struct upload *u, struct err *e)
+{
+    char name[UPLOAD_ID_LEN + 8];
+    scoped_fd fd = -1;
+    int rc;
+
+    snprintf(name, sizeof(name), "%s.copy", u->id); /* a start sweeps it */
+    unlinkat(s->uploads_fd, name, 0);
+    fd = openat(s->uploads_fd, name,
+                O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_sys(e, errno, "copy upload");
+    rc = copy_prefix(u->fd, fd, u->offset, e);
+    if (rc == 0 && fdatasync(fd) < 0)
+        rc = err_sys(e, errno, "sync upload");
+    if (rc == 0 && renameat(s->uploads_fd, name, s->uploads_fd, u->id) < 0)
+        rc = err_sys(e, errno, "rename upload");
+    if (rc == 0)
+        rc = io_sync_dir(s->uploads_fd, e);
+    if (rc < 0) {
+        unlinkat(s->uploads_fd, name, 0);
+        if (e->code == ERR_IO)
+            store_set_fault(s, e);
+        return -1;
+    }
+    close(u->fd);
+    u->fd = take_fd(&fd);
+    u->is_shared = false;
+    return 0;
+}
+
+/* Open the session's file, which then has offset bytes, or more if shared. */
+static int open_file(struct store *s, struct upload *u, struct err *e)
+{
+    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+    int64_t size;
+
+    u->fd = openat(s->uploads_fd, u->id,
+                   u->has_file ? flags : flags | O_CREAT | O_EXCL, 0600);
+    if (u->fd < 0)
+        return err_sys(e, errno, "open upload file");
+    u->has_file = true;
+    if (look_at_names(u, &size, e) < 0)
+        return -1;
+    if (size == u->offset)
+        return 0;
+    if (u->is_shared)
+        return separate(s, u, e);
+    if (ftruncate(u->fd, u->offset) < 0) {
+        err_sys(e, errno, "cut upload file");
+        store_set_fault(s, e);
+        return -1;
+    }
+    return 0;
+}
+
+static int hash_file(struct upload *u, struct err *e)
+{
     hash_free(u->sha256);
     hash_free(u->sha512);
     u->sha256 = hash_new(HASH_SHA256);
@@ -89,6 +164,25 @@ static int make_ready(struct store *s, struct upload *u, struct err *e)
         return -1;
     u->hashed = u->offset;
     return 0;
+}
+
+/*
+ * Open the session's file and bring the digest streams up to offset; writes:
+ * it will be written.
+ */
+static int make_ready(struct store *s, struct upload *u, bool writes,
+                      struct err *e)
+{
+    if (u->fd < 0 && open_file(s, u, e) < 0) {
+        scope_close(&u->fd);
+        u->fd = -1;
+        return -1;
+    }
+    if (writes && u->is_shared && separate(s, u, e) < 0)
+        return -1;
+    if (u->sha256 && u->hashed == u->offset)
+        return 0;
+    return hash_file(u, e);
 }
 
 /*
@@ -139,7 +233,7 @@ int upload_append(struct store *s, struct upload *u, const void *data,
         if (store_check_space(s, e) < 0)
             return -1;
     }
-    if (make_ready(s, u, e) < 0)
+    if (make_ready(s, u, true, e) < 0)
         return -1;
     if (io_write_all(u->fd, data, len, u->offset, e) < 0) {
         int rc = ftruncate(u->fd, u->offset);
@@ -199,6 +293,20 @@ static int check_digest(struct upload *u, const struct digest *d, struct err *e)
     return 0;
 }
 
+/*
+ * Put the upload in the place of a damaged file.  It keeps its own name too:
+ * the commit may need it, or fail.
+ */
+static int replace_blob(struct store *s, struct upload *u, int dir,
+                        const char *path, struct err *e)
+{
+    unlinkat(s->trash_fd, u->id, 0);
+    if (linkat(s->uploads_fd, u->id, s->trash_fd, u->id, 0) < 0 ||
+        renameat(s->trash_fd, u->id, dir, path) < 0)
+        return err_sys(e, errno, "replace blob");
+    return 0;
+}
+
 /* Give the upload its name among the blobs. */
 static int link_blob(struct store *s, struct upload *u, const struct digest *d,
                      struct err *e)
@@ -216,8 +324,8 @@ static int link_blob(struct store *s, struct upload *u, const struct digest *d,
         /* A damaged file of another size is healed by this push. */
         if (errno != ENOENT &&
             !(S_ISREG(st.st_mode) && st.st_size == u->offset) &&
-            renameat(s->uploads_fd, u->id, dir, path) < 0)
-            return err_sys(e, errno, "replace blob");
+            replace_blob(s, u, dir, path, e) < 0)
+            return -1;
     }
     return store_sync_shard(s, d, e);
 }
@@ -227,9 +335,10 @@ int upload_finish(struct store *s, struct upload *u, const struct digest *d,
 {
     if (u->fd < 0 && store_check_space(s, e) < 0)
         return -1;
-    if (make_ready(s, u, e) < 0 || check_digest(u, d, e) < 0 ||
+    if (make_ready(s, u, false, e) < 0 || check_digest(u, d, e) < 0 ||
         upload_sync(s, u, e) < 0)
         return -1;
+    u->is_shared = true;
     if (link_blob(s, u, d, e) < 0) {
         if (e->code == ERR_IO)
             store_set_fault(s, e);

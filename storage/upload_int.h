@@ -20,7 +20,8 @@ struct upload {
     int64_t flushed;              /* write-back was started up to here */
     struct hash *sha256, *sha512; /* sha512 only when announced */
     bool wants_sha512, is_busy, has_file, is_name_durable;
-    int64_t used_ms;              /* clock_mono_ms of the last use */
+    bool is_shared;  /* fd may be a blob's file too: not to be written */
+    int64_t used_ms; /* clock_mono_ms of the last use */
     struct upload *next_dead;     /* while being expired */
     struct upload_holder *holder; /* of the busy one, if it can be asked */
     struct upload_waiter *waiter; /* who asked */

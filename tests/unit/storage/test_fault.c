@@ -78,9 +78,11 @@ int ftruncate(int fd, off_t n)
 
 /* What a run acknowledged. */
 struct acked {
-    char blob[32], parts[32], manifest[512];
-    struct digest blob_digest, parts_digest, manifest_digest, gone_digest;
-    bool has_blob, has_offset, has_parts, has_manifest, is_gone, was_error;
+    char blob[32], parts[32], shared[32], manifest[512];
+    struct digest blob_digest, parts_digest, shared_digest, manifest_digest,
+        gone_digest;
+    bool has_blob, has_offset, has_parts, has_shared, has_manifest, is_gone,
+        was_error;
     char id[UPLOAD_ID_LEN + 1];
 };
 
@@ -128,6 +130,30 @@ static enum err_code try_parts(struct kit *k, struct acked *a)
     return code;
 }
 
+/* A session goes on behind a blob that shares its file. */
+static enum err_code try_shared(struct kit *k, struct acked *a)
+{
+    struct upload_info info;
+    struct upload *u;
+    struct err e = {0};
+    enum err_code code;
+
+    a->shared_digest = kit_digest(HASH_SHA256, a->shared, strlen(a->shared));
+    if (upload_begin(k->store, "q", HASH_SHA256, &info, &e) < 0 ||
+        upload_take(k->store, "q", info.id, &u, &info, &e) < 0 ||
+        upload_append(k->store, u, a->shared, strlen(a->shared), &e) < 0 ||
+        upload_finish(k->store, u, &a->shared_digest, &e) < 0)
+        return e.code;
+    code = try_blob(k, a->shared, &a->shared_digest);
+    if (code != ERR_NONE)
+        return code;
+    a->has_shared = true;
+    if (upload_append(k->store, u, "more", 4, &e) < 0 ||
+        upload_sync(k->store, u, &e) < 0)
+        return e.code;
+    return ERR_NONE;
+}
+
 static void note(struct kit *k, struct acked *a, enum err_code code)
 {
     if (code == ERR_NONE)
@@ -145,6 +171,7 @@ static void scenario(struct kit *k, struct acked *a)
     note(k, a, code);
     a->has_blob = code == ERR_NONE;
     note(k, a, try_parts(k, a));
+    note(k, a, try_shared(k, a));
     if (a->has_blob) {
         kit_image(a->manifest, sizeof(a->manifest), &a->blob_digest,
                   (int64_t)strlen(a->blob), "");
@@ -190,6 +217,8 @@ static void check_acked(struct kit *k, const struct acked *a)
         check_offset(k, a);
     if (a->has_offset)
         kit_check_bytes(k, "r", &a->parts_digest, a->parts);
+    if (a->has_shared)
+        kit_check_bytes(k, "r", &a->shared_digest, a->shared);
     if (a->has_manifest) {
         assert_int_equal(
             store_manifest_get(k->reader, "r", "t", NULL, true, &m, &e), 0);
@@ -213,6 +242,7 @@ static void test_each_call(void **state)
 
         snprintf(a.blob, sizeof(a.blob), "blob %d", n);
         snprintf(a.parts, sizeof(a.parts), "some parts %d", n);
+        snprintf(a.shared, sizeof(a.shared), "of two %d", n);
         atomic_store(&hits, 0);
         atomic_store(&countdown, n);
         if (store_open(&k->opts, &k->store, &e) == 0) {

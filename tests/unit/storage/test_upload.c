@@ -1,0 +1,169 @@
+/*
+ * What must hold when an upload is disturbed between its blob's name and its
+ * commit: the file is then a session's and a blob's at once.
+ */
+#include "tests/unit/storage/store_kit.h"
+
+#include <fcntl.h>
+
+static void append(struct kit *k, struct upload *u, const char *text)
+{
+    struct err e = {0};
+
+    if (upload_append(k->store, u, text, strlen(text), &e) < 0)
+        fail_msg("append: %s", e.msg);
+}
+
+static void record(struct kit *k, struct upload *u)
+{
+    struct store_job_offset j;
+    struct err e = {0};
+
+    assert_int_equal(upload_sync(k->store, u, &e), 0);
+    store_job_offset_init(&j, u);
+    assert_int_equal(store_run(k->store, &j.job), 0);
+}
+
+/* As PUT does it, up to the commit, which never comes. */
+static struct digest finish(struct kit *k, struct upload *u, const char *text)
+{
+    struct digest d = kit_digest(HASH_SHA256, text, strlen(text));
+    struct err e = {0};
+
+    if (upload_finish(k->store, u, &d, &e) < 0)
+        fail_msg("finish: %s", e.msg);
+    return d;
+}
+
+/* The commit failed, the session goes on, and the blob is somebody else's. */
+static void test_failed_commit(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u = kit_begin(k, "r");
+    struct digest d, longer = kit_digest(HASH_SHA256, "hello world", 11);
+    char id[UPLOAD_ID_LEN + 1];
+
+    upload_id(u, id);
+    append(k, u, "hello");
+    d = finish(k, u, "hello");
+    upload_release(k->store, u);
+    kit_push(k, "q", "hello");
+    u = kit_take(k, "r", id);
+    append(k, u, " world");
+    kit_check_bytes(k, "q", &d, "hello");
+    record(k, u);
+    kit_check_bytes(k, "q", &d, "hello");
+    assert_int_equal(kit_commit(k, u, &longer), ERR_NONE);
+    kit_check_bytes(k, "r", &longer, "hello world");
+    kit_check_bytes(k, "q", &d, "hello");
+    assert_int_equal(kit_count(k, "uploads"), 0);
+}
+
+/* The same when the bytes go back to what was acknowledged. */
+static void test_failed_commit_and_rewind(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u = kit_begin(k, "r");
+    struct digest d;
+    char id[UPLOAD_ID_LEN + 1];
+
+    upload_id(u, id);
+    append(k, u, "hello");
+    d = finish(k, u, "hello");
+    kit_push(k, "q", "hello");
+    append(k, u, " unacknowledged");
+    kit_check_bytes(k, "q", &d, "hello");
+    upload_release(k->store, u);
+    u = kit_take(k, "r", id);
+    assert_int_equal(upload_offset(u), 5);
+    kit_check_bytes(k, "q", &d, "hello");
+    assert_int_equal(kit_commit(k, u, &d), ERR_NONE);
+    kit_check_bytes(k, "q", &d, "hello");
+    kit_check_bytes(k, "r", &d, "hello");
+}
+
+/* The session's offset of before the crash is less than the blob's size. */
+static void test_crash_before_commit(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u = kit_begin(k, "r");
+    struct digest d, other = kit_digest(HASH_SHA256, "hello you", 9);
+    char id[UPLOAD_ID_LEN + 1];
+
+    upload_id(u, id);
+    append(k, u, "hello ");
+    record(k, u);
+    append(k, u, "world");
+    d = finish(k, u, "hello world");
+    kit_close(k);
+    kit_open(k);
+    kit_push(k, "q", "hello world");
+    u = kit_take(k, "r", id);
+    assert_int_equal(upload_offset(u), 6);
+    append(k, u, "you");
+    kit_check_bytes(k, "q", &d, "hello world");
+    assert_int_equal(kit_commit(k, u, &other), ERR_NONE);
+    kit_check_bytes(k, "q", &d, "hello world");
+    kit_check_bytes(k, "r", &other, "hello you");
+    kit_close(k);
+    kit_open(k);
+    assert_int_equal(kit_count(k, "uploads"), 0);
+}
+
+/* Also when nothing is written any more: the offset alone cuts the file. */
+static void test_crash_and_finish(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u = kit_begin(k, "r");
+    struct digest d, start = kit_digest(HASH_SHA256, "hello ", 6);
+    char id[UPLOAD_ID_LEN + 1];
+
+    upload_id(u, id);
+    append(k, u, "hello ");
+    record(k, u);
+    append(k, u, "world");
+    d = finish(k, u, "hello world");
+    kit_close(k);
+    kit_open(k);
+    kit_push(k, "q", "hello world");
+    assert_int_equal(kit_commit(k, kit_take(k, "r", id), &start), ERR_NONE);
+    kit_check_bytes(k, "q", &d, "hello world");
+    kit_check_bytes(k, "r", &start, "hello ");
+}
+
+/* A damaged file was replaced, and the commit failed: PUT again works. */
+static void test_healed_and_failed(void **state)
+{
+    struct kit *k = *state;
+    struct digest d = kit_push(k, "r", "hello");
+    struct upload *u = kit_begin(k, "r");
+    char cmd[160], id[UPLOAD_ID_LEN + 1];
+
+    snprintf(cmd, sizeof(cmd), "find %s/blobs -type f -exec truncate -s 2 {} +",
+             k->root);
+    assert_int_equal(system(cmd), 0);
+    upload_id(u, id);
+    append(k, u, "hello");
+    finish(k, u, "hello");
+    record(k, u);
+    kit_close(k);
+    kit_open(k);
+    kit_check_bytes(k, "r", &d, "hello");
+    u = kit_take(k, "r", id);
+    assert_int_equal(kit_commit(k, u, &d), ERR_NONE);
+    kit_check_bytes(k, "r", &d, "hello");
+    assert_int_equal(kit_count(k, "uploads"), 0);
+    assert_int_equal(kit_count(k, "trash"), 0);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, kit_setup, kit_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_failed_commit),       T(test_failed_commit_and_rewind),
+        T(test_crash_before_commit), T(test_crash_and_finish),
+        T(test_healed_and_failed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
