@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+import figures
 from rawhttp import Client
 
 # Ctrl-C is a part of some tests; a background job starts with it ignored, and
@@ -26,6 +27,23 @@ READY = re.compile(r"berthd \S+ ready: listening on (.*); data in (.*)")
 START_TIMEOUT_S = 60
 REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer",
            "WARNING: ThreadSanitizer", "invariant broken")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "figure(name, what, key): counted, see figures.py")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed or report.when == "call" and report.passed:
+        for marker in item.iter_markers("figure"):
+            figures.count(marker, item.nodeid, report.passed)
+
+
+def pytest_terminal_summary(terminalreporter):
+    figures.finish(terminalreporter.write_line)
 
 
 class Berthd:

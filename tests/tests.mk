@@ -13,8 +13,7 @@ DEPS_TEST := libcmocka-dev python3 python3-pytest clang-format-14 cppcheck \
 	util-linux procps kmod nginx-light haproxy openssl docker-registry zstd
 
 # berthd's own tests: what makes sense under TSan.
-PYTEST_SERVER := $(filter-out %_official.py %_client_duties.py,\
-	$(wildcard tests/conformance/test_*.py)) \
+PYTEST_SERVER := tests/conformance tests/berthd/test_connection.py \
 	tests/berthd/test_daemon.py tests/berthd/test_http.py
 PYTEST_DIRS := tests/conformance tests/berthd tests/berth tests/fault
 # The table of what real clients passed is compared in every run; building and
@@ -83,8 +82,12 @@ fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
 		-max_total_time=$(or $(SECONDS),$(FUZZ_S)) -print_final_stats=1 \
 		build/fuzz/$$t.corpus tests/fuzz/corpus/$$t \
 		>build/fuzz/$$t.log 2>&1 || { tail -40 build/fuzz/$$t.log; exit 1; }; \
-		grep -E "^stat::number_of_executed_units" build/fuzz/$$t.log; \
-	done
+		sed -n "s/^stat::number_of_executed_units: */  executions /p" \
+			build/fuzz/$$t.log; \
+	done; \
+	awk '/^stat::number_of_executed_units/ { sum += $$2; n++ } \
+		END { printf "%d executions over %d targets, no finding\n", \
+			sum, n }' $(FUZZ_TARGETS:%=build/fuzz/%.log)
 
 help:
 	@echo 'make              build berthd (VARIANT=release, asan, tsan, cov)'

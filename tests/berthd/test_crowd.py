@@ -15,6 +15,7 @@ import time
 import pytest
 
 from conftest import TOP, VARIANT, Berthd
+from figures import note
 from test_http import statuses
 
 LONG = bool(os.environ.get("BERTH_LONG"))
@@ -116,7 +117,7 @@ class Healthy:
         return sorted(float(line) for line in text.split())
 
 
-def test_crowds(server, capsys):
+def test_crowds(server):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     need = HEADS + BODIES + READERS + 200
     if hard < need:
@@ -165,9 +166,9 @@ def test_crowds(server, capsys):
     assert all(statuses(crowd.got[s]) in ([408], []) for s in heads + bodies)
     p99 = times[int(len(times) * 0.99)]
     memory = server.memory_kib("VmHWM")
-    with capsys.disabled():
-        print(f"\ncrowds of {HEADS}, {BODIES}, {READERS}: {memory // 1024} MiB"
-              f" at most, p99 of {len(times)} others {p99 * 1000:.0f} ms")
+    note(f"crowds of {HEADS}, {BODIES}, {READERS}",
+         f"{memory // 1024} MiB at most, p99 of {len(times)} others "
+         f"{p99 * 1000:.0f} ms")
     if VARIANT == "release":
         assert memory < MEMORY_KIB
     assert p99 < (0.1 if LONG else 1.0)

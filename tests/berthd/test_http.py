@@ -10,8 +10,9 @@ import time
 import pytest
 
 from conftest import VARIANT, Berthd
-from http_cases import ANSWERED, REFUSED, SMUGGLED, chunked, get, request
-from rawhttp import Client, sha256
+from figures import figure
+from http_cases import ANSWERED, REFUSED, chunked, get, request
+from rawhttp import sha256
 from waiting import wait_for
 
 DEADLINE_S = 60
@@ -42,6 +43,7 @@ def statuses(got):
     return [int(part[:3]) for part in got.split(b"HTTP/1.1 ")[1:]]
 
 
+@figure("HTTP cases", "refused")
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(shared, name):
     """One answer, then the end: nothing behind is ever read as a request."""
@@ -54,6 +56,7 @@ def test_refused(shared, name):
     assert b"repositories" not in got
 
 
+@figure("HTTP cases", "answered")
 @pytest.mark.parametrize("name", ANSWERED)
 def test_answered(shared, name):
     """One answer, and the connection goes on with what stands behind."""
@@ -490,10 +493,3 @@ def test_endless_upload_takes_constant_memory(berthd):
         assert berthd.memory_kib("VmHWM") - before < 8 * 1024
     assert http("DELETE", where, b"").status == 204
     http.close()
-
-
-def test_how_many_cases(capsys):
-    with capsys.disabled():
-        print(f"\nHTTP cases: {len(REFUSED)} refused, {len(ANSWERED)} "
-              "answered")
-    assert SMUGGLED.startswith("GET /v2/_catalog ") and Client

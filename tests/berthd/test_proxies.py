@@ -11,8 +11,11 @@ import pytest
 import debian_image
 from conftest import Berthd, free_port
 from engines import Daemon, Docker, Podman, Skopeo, run
+from figures import figure, note
 from rawhttp import Client, sha256
 from test_engines import served_digest
+
+pytestmark = figure("behind proxies", "passed")
 
 NGINX = """
 daemon off;
@@ -302,8 +305,6 @@ def test_client_that_leaves_behind_a_proxy(tmp_path):
         server.stop()
 
 
-def test_both_are_here(capsys):
+def test_both_are_here():
     missing = [p for p in ("nginx", "haproxy") if not shutil.which(p)]
-    with capsys.disabled():
-        print(f"\nproxies: {len(PROXIES)} set-ups"
-              + (f", missing: {', '.join(missing)}" if missing else ""))
+    note("behind proxies", f"missing: {', '.join(missing) or 'none'}")

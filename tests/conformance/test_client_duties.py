@@ -10,6 +10,7 @@ import time
 import pytest
 
 from conftest import TOP, Berthd
+from figures import figure, note
 from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, sha256
 from shapes import ABSENT
 
@@ -22,7 +23,7 @@ tested = set()
 
 def duty(number):
     tested.add(number)
-    return lambda function: function
+    return figure("client duties", "kept", number)
 
 
 def manifest(http, repo, **change):
@@ -392,8 +393,7 @@ def test_mirror_parameter_is_ignored(http, repo):
                 {"Content-Type": OCI_MANIFEST}).status == 201
 
 
-def test_every_duty_is_there(capsys):
+def test_every_duty_is_there():
     assert tested | set(OPEN) == set(range(1, 32)) and not tested & set(OPEN)
-    with capsys.disabled():
-        print(f"\nduties: {len(tested)} tested, {len(OPEN)} open "
-              f"({', '.join(map(str, sorted(OPEN)))})")
+    note("client duties",
+         f"{len(OPEN)} open ({', '.join(map(str, sorted(OPEN)))})")

@@ -12,11 +12,20 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/io.h"
 
 #define CORPUS_LEAST 10 /* files */
+
+static unsigned long executions;
+
+static void run_once(const char *data, size_t len)
+{
+    LLVMFuzzerTestOneInput((const uint8_t *)data, len);
+    executions++;
+}
 
 static void replay_file(int dir, const char *name)
 {
@@ -26,12 +35,12 @@ static void replay_file(int dir, const char *name)
 
     if (io_read_file(dir, name, 8 * 1024 * 1024, &data, &len, &e) < 0)
         fail_msg("%s", e.msg);
-    LLVMFuzzerTestOneInput((const uint8_t *)data, len);
+    run_once(data, len);
 #ifdef CORPUS_SPLITS
     for (size_t at = 0; len >= 2 && at < len && at < 2000; at++) {
         data[0] = (char)(at >> 8);
         data[1] = (char)(at & 255);
-        LLVMFuzzerTestOneInput((const uint8_t *)data, len);
+        run_once(data, len);
     }
 #endif
     free(data);
@@ -54,6 +63,10 @@ static void test_corpus(void **state)
     }
     closedir(d);
     assert_true(count >= CORPUS_LEAST);
+    /* For tests/run, which adds them up. */
+    printf("[  FIGURE  ] fuzz corpora: 1 targets\n");
+    printf("[  FIGURE  ] fuzz corpora: %d inputs\n", count);
+    printf("[  FIGURE  ] fuzz corpora: %lu executions\n", executions);
 }
 
 int main(void)
