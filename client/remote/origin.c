@@ -53,12 +53,44 @@ static bool set_host(const char *host, struct origin *o)
     return n > 0;
 }
 
+/* location as seen from base (NULL: it stands alone), in normal form. */
+static bool normalise(const char *base, const char *location,
+                      char out[ORIGIN_URL_MAX])
+{
+    char *full = NULL;
+    CURLU *u = curl_url();
+    bool ok = u != NULL &&
+              (base == NULL ||
+               curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK) &&
+              curl_url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
+              curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_URL, &full, 0) == CURLUE_OK &&
+              strlen(full) < ORIGIN_URL_MAX;
+    if (ok)
+        memcpy(out, full, strlen(full) + 1);
+    curl_free(full);
+    curl_url_cleanup(u);
+    return ok;
+}
+
+/*
+ * Escapes in a host are decoded when it is read: 0x7%66.1 becomes 0x7f.1, and
+ * read once more 127.0.0.1.  Nothing may be one host when it is checked and
+ * another when it is connected to.
+ */
+static bool is_final(const char *url)
+{
+    char once[ORIGIN_URL_MAX], twice[ORIGIN_URL_MAX];
+    return normalise(NULL, url, once) && normalise(NULL, once, twice) &&
+           strcmp(once, twice) == 0;
+}
+
 int origin_parse(const char *url, struct origin *out, struct err *e)
 {
     char scheme[16], host[256], port[8], none[256];
     struct origin o = {.is_tls = false};
     uint64_t number;
-    if (!is_clean(url))
+    if (!is_clean(url) || !is_final(url))
         return bad(url, e);
     CURLU *u = curl_url();
     if (u == NULL)
@@ -97,23 +129,12 @@ bool origin_same(const struct origin *a, const struct origin *b)
 int origin_resolve(const char *base, const char *location,
                    char out[ORIGIN_URL_MAX], struct err *e)
 {
+    char again[ORIGIN_URL_MAX];
     struct origin o;
-    char *full = NULL;
-    if (!is_clean(location))
+    if (!is_clean(location) || !normalise(base, location, out) ||
+        !normalise(NULL, out, again) || strcmp(out, again) != 0)
         return bad(location, e);
-    CURLU *u = curl_url();
-    if (u == NULL)
-        return err_set(e, ERR_NO_MEMORY, "address: out of memory");
-    bool ok = curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK &&
-              curl_url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
-              curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_URL, &full, 0) == CURLUE_OK &&
-              strlen(full) < ORIGIN_URL_MAX;
-    if (ok)
-        memcpy(out, full, strlen(full) + 1);
-    curl_free(full);
-    curl_url_cleanup(u);
-    return ok ? origin_parse(out, &o, e) : bad(location, e);
+    return origin_parse(out, &o, e);
 }
 
 /* ---- addresses -----------------------------------------------------------*/

@@ -56,6 +56,8 @@ static void test_bad_urls(void **state)
         "https://[fe80::1%25eth0]/",
         "https://",
         "https://r.ex\xc3\xa4mple/",
+        "https://0x7%66.1/", /* 0x7f.1 when decoded: 127.0.0.1 */
+        "https://33%333333333/",
     };
     (void)state;
     for (size_t i = 0; i < array_len(bad); i++) {
@@ -95,6 +97,8 @@ static void test_resolve(void **state)
     assert_int_equal(
         origin_resolve("https://r.example/", "https://u:p@r.example/", out, &e),
         -1);
+    assert_int_equal(
+        origin_resolve("https://r.example/", "//33%333333333#x", out, &e), -1);
     char big[ORIGIN_URL_MAX + 16];
     memset(big, 'a', sizeof(big));
     big[0] = '/';
