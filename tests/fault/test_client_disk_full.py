@@ -13,6 +13,7 @@ import pytest
 from client_host import BERTH, Host, rootfs_tar
 from conftest import Berthd, kill_started_since
 from rawhttp import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, sha256
+from waiting import wait_for
 
 DISK = 64 << 20
 KEPT = DISK // 20
@@ -36,7 +37,11 @@ def host(tmp_path):
     yield made
     made.end()
     kill_started_since(before)
-    subprocess.run(["umount", str(mount)], check=True)
+    # The monitor of --rm unlinks files after the client's end, and a process
+    # that exits has lost its environment, by which it is found, before its
+    # files: the disk is free when it can be unmounted.
+    wait_for(lambda: subprocess.run(["umount", str(mount)]).returncode == 0,
+             "the disk to be free")
 
 
 def objects(host):
