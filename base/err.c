@@ -16,7 +16,11 @@ static enum err_code code_of(int sys)
     case EDQUOT:
         return ERR_NO_SPACE;
     case ENOMEM:
+    case EMFILE:
+    case ENFILE:
         return ERR_NO_MEMORY;
+    case EFBIG:
+        return ERR_TOO_LARGE;
     case EROFS:
         return ERR_READ_ONLY;
     default:

@@ -23,7 +23,7 @@ enum err_code {
     ERR_DENIED,    /* a policy or a permission says no */
     ERR_BUSY,      /* somebody else holds it; trying later may help */
     ERR_NO_SPACE,  /* ENOSPC, EDQUOT, SQLITE_FULL */
-    ERR_NO_MEMORY, /* allocation failed */
+    ERR_NO_MEMORY, /* allocation failed, or there is no descriptor left */
     ERR_IO,        /* a system call failed, see sys */
     ERR_READ_ONLY, /* storage takes no writes (fault or --read-only) */
     ERR_MISSING,   /* something this object refers to is not there */
@@ -49,8 +49,9 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...)
 
 /*
  * As err_set, from a failed system call: code is chosen from sys (ENOENT ->
- * ERR_NOT_FOUND, ENOSPC/EDQUOT -> ERR_NO_SPACE, ENOMEM -> ERR_NO_MEMORY,
- * else ERR_IO) and ": <strerror>" is appended.  Pass errno as sys.
+ * ERR_NOT_FOUND, ENOSPC/EDQUOT -> ERR_NO_SPACE, ENOMEM/EMFILE/ENFILE ->
+ * ERR_NO_MEMORY, EFBIG -> ERR_TOO_LARGE, else ERR_IO) and ": <strerror>" is
+ * appended.  Pass errno as sys.
  */
 int err_sys(struct err *e, int sys, const char *fmt, ...) printf_like(3, 4);
 

@@ -114,6 +114,10 @@ void reply_failure(struct req *r, const struct err *e)
         reply_error_as(r, 507, OCI_UNAVAILABLE, NULL,
                        "the registry's disk is full");
         break;
+    case ERR_TOO_LARGE:
+        reply_error_as(r, 413, OCI_SIZE_INVALID, NULL,
+                       "the registry's disk takes no file of this size");
+        break;
     case ERR_NO_MEMORY:
     case ERR_CANCELLED:
         reply_error(r, OCI_UNAVAILABLE, "the registry is short of resources");

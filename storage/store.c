@@ -85,7 +85,8 @@ int store_blob_open(struct store *s, const struct digest *d, int64_t size,
                 O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0) {
         err_sys(e, errno, "blob %s", digest_format(d, text));
-        e->code = ERR_IO; /* the index says that it is there */
+        if (e->code != ERR_NO_MEMORY)
+            e->code = ERR_IO; /* the index says that it is there */
         return -1;
     }
     if (!S_ISREG(st.st_mode) || st.st_size != size)

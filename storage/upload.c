@@ -121,9 +121,6 @@ static void rewind_to_durable(struct upload *u)
 {
     if (u->offset == u->durable)
         return;
-    if (u->fd >= 0)
-        close(u->fd);
-    u->fd = -1;
     u->offset = u->flushed = u->durable;
     u->hashed = -1;
 }
@@ -272,6 +269,9 @@ static void pass_on(struct upload *u)
 {
     struct upload_waiter *w = u->waiter;
 
+    /* Thousands of sessions may rest: none keeps a descriptor meanwhile. */
+    scope_close(&u->fd);
+    u->fd = -1;
     u->is_busy = w != NULL;
     u->used_ms = clock_mono_ms();
     u->holder = NULL;

@@ -25,8 +25,9 @@ static void test_sys_maps_errno(void **state)
         enum err_code code;
     } rows[] = {{ENOENT, ERR_NOT_FOUND}, {ENOSPC, ERR_NO_SPACE},
                 {EDQUOT, ERR_NO_SPACE},  {ENOMEM, ERR_NO_MEMORY},
-                {EROFS, ERR_READ_ONLY},  {EEXIST, ERR_EXISTS},
-                {EACCES, ERR_IO}};
+                {EMFILE, ERR_NO_MEMORY}, {ENFILE, ERR_NO_MEMORY},
+                {EFBIG, ERR_TOO_LARGE},  {EROFS, ERR_READ_ONLY},
+                {EEXIST, ERR_EXISTS},    {EACCES, ERR_IO}};
 
     (void)state;
     for (size_t i = 0; i < array_len(rows); i++) {

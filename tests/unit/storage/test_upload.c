@@ -1,10 +1,13 @@
 /*
- * What must hold when an upload is disturbed between its blob's name and its
- * commit: the file is then a session's and a blob's at once.
+ * Upload sessions in trouble: disturbed between the blob's name and the commit
+ * (the file is then a session's and a blob's at once), or short of what the
+ * process may have.
  */
 #include "tests/unit/storage/store_kit.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static void append(struct kit *k, struct upload *u, const char *text)
 {
@@ -156,6 +159,103 @@ static void test_healed_and_failed(void **state)
     assert_int_equal(kit_count(k, "trash"), 0);
 }
 
+/* ---- limits of the process ----------------------------------------------- */
+
+/* Set a soft limit; returns the old one. */
+static rlim_t limit(__rlimit_resource_t what, rlim_t value)
+{
+    struct rlimit r;
+    rlim_t old;
+
+    assert_int_equal(getrlimit(what, &r), 0);
+    old = r.rlim_cur;
+    r.rlim_cur = value;
+    assert_int_equal(setrlimit(what, &r), 0);
+    return old;
+}
+
+static int lowest_free_fd(void)
+{
+    int fd = dup(0);
+
+    assert_true(fd >= 0);
+    close(fd);
+    return fd;
+}
+
+/* No descriptor left says nothing about the disk: no fault, try again. */
+static void test_no_descriptor(void **state)
+{
+    struct kit *k = *state;
+    struct digest d = kit_digest(HASH_SHA256, "hello", 5);
+    struct upload *u = kit_begin(k, "r");
+    struct err e = {0};
+    rlim_t old;
+    int fd = -1, rc;
+
+    append(k, u, "hello");
+    old = limit(RLIMIT_NOFILE, (rlim_t)lowest_free_fd());
+    rc = upload_finish(k->store, u, &d, &e);
+    limit(RLIMIT_NOFILE, old);
+    assert_int_equal(rc, -1);
+    assert_int_equal(e.code, ERR_NO_MEMORY);
+    assert_null(store_fault(k->store));
+    assert_int_equal(kit_commit(k, u, &d), ERR_NONE);
+    kit_check_bytes(k, "r", &d, "hello");
+    old = limit(RLIMIT_NOFILE, (rlim_t)lowest_free_fd());
+    rc = store_blob_open(k->store, &d, 5, &fd, &e);
+    limit(RLIMIT_NOFILE, old);
+    assert_int_equal(rc, -1);
+    assert_int_equal(e.code, ERR_NO_MEMORY);
+}
+
+/* Nor does a file that is larger than files may be. */
+static void test_file_too_large(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u = kit_begin(k, "r");
+    struct err e = {0};
+    char big[4096];
+    rlim_t old;
+    int rc;
+
+    memset(big, 'x', sizeof(big));
+    signal(SIGXFSZ, SIG_IGN);
+    old = limit(RLIMIT_FSIZE, 1000);
+    rc = upload_append(k->store, u, big, sizeof(big), &e);
+    limit(RLIMIT_FSIZE, old);
+    assert_int_equal(rc, -1);
+    assert_int_equal(e.code, ERR_TOO_LARGE);
+    assert_null(store_fault(k->store));
+    assert_int_equal(upload_offset(u), 0);
+    upload_drop(k->store, u);
+    kit_push(k, "r", "small");
+}
+
+/* Sessions at rest keep no descriptor, however many they are. */
+static void test_sessions_at_rest(void **state)
+{
+    struct kit *k = *state;
+    struct digest d = kit_digest(HASH_SHA256, "hello you", 9);
+    struct upload *u = NULL;
+    char id[UPLOAD_ID_LEN + 1];
+    int before = lowest_free_fd();
+
+    for (int i = 0; i < 50; i++) {
+        u = kit_begin(k, "r");
+        append(k, u, "hello");
+        record(k, u);
+        upload_id(u, id);
+        upload_release(k->store, u);
+        assert_int_equal(lowest_free_fd(), before);
+    }
+    u = kit_take(k, "r", id);
+    append(k, u, " you");
+    assert_int_equal(kit_commit(k, u, &d), ERR_NONE);
+    kit_check_bytes(k, "r", &d, "hello you");
+    assert_int_equal(lowest_free_fd(), before);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_setup, kit_teardown)
 
 int main(void)
@@ -163,7 +263,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_failed_commit),       T(test_failed_commit_and_rewind),
         T(test_crash_before_commit), T(test_crash_and_finish),
-        T(test_healed_and_failed),
+        T(test_healed_and_failed),   T(test_no_descriptor),
+        T(test_file_too_large),      T(test_sessions_at_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
