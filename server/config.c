@@ -56,6 +56,7 @@ static const struct {
     {"max-connections-per-address", KIND_UNSIGNED, 0, 1000000,
      HTTP(per_address)},
     {"requests-per-connection", KIND_UNSIGNED, 1, 1000000000, HTTP(requests)},
+    {"pipeline-bytes", KIND_SIZE, 64, 1 << 20, HTTP(pipeline_bytes)},
     {"head-timeout", KIND_UNSIGNED, 10, HOUR_MS, HTTP(header_ms)},
     {"idle-timeout", KIND_UNSIGNED, 10, HOUR_MS, HTTP(idle_ms)},
     {"head-bytes", KIND_SIZE, 256, 1 << 20, HTTP(head_bytes)},

@@ -167,6 +167,23 @@ def berthd(tmp_path):
     server.stop()
 
 
+@pytest.fixture
+def limited(tmp_path):
+    """limited(text): a berthd of its own with these keys."""
+    servers = []
+
+    def start(text, **more):
+        conf = tmp_path / f"{len(servers)}.conf"
+        conf.write_text(text)
+        servers.append(Berthd(tmp_path / f"d{len(servers)}", "--config",
+                              str(conf), **more))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """One berthd for all tests of a module; each uses its own repository."""

@@ -215,17 +215,20 @@ static enum body_result chunked_decode(struct body *b, char *buf, size_t n,
 
 static size_t chunked_want(const struct body *b, size_t room)
 {
-    (void)b;
-    return room;
+    uint64_t most = b->ahead + (b->state == CHUNK_DATA ? b->left : 0);
+
+    return room < most ? room : (size_t)most;
 }
 
 static const struct body_ops chunked_ops = {chunked_decode, chunked_want};
 
-void body_init_chunked(struct body *b)
+void body_init_chunked(struct body *b, size_t ahead)
 {
+    berth_assert(ahead > 0);
     memset(b, 0, sizeof(*b));
     b->ops = &chunked_ops;
     b->state = CHUNK_LINE;
+    b->ahead = ahead;
 }
 
 uint64_t body_left(const struct body *b)

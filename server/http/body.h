@@ -30,13 +30,14 @@ struct body_ops {
     enum body_result (*decode)(struct body *b, char *buf, size_t n,
                                size_t *used, size_t *out);
     /* How many bytes to receive into room bytes, so that little of what
-     * follows the body is read; at least 1. */
+     * follows the body is read; at least 1 and at most room (room > 0). */
     size_t (*want)(const struct body *b, size_t room);
 };
 
 struct body {
     const struct body_ops *ops;
     uint64_t left; /* of the body, or of the chunk */
+    size_t ahead;  /* chunked: bytes to receive beyond what is known */
     int state;
     size_t trailer;
     size_t line_len;
@@ -45,7 +46,11 @@ struct body {
 
 /* A body of exactly len bytes, len > 0. */
 void body_init_length(struct body *b, uint64_t len);
-void body_init_chunked(struct body *b);
+/*
+ * ahead > 0: want() asks for so many bytes at most beyond the chunk that is
+ * coming in, hence for fewer than that beyond the end of the body.
+ */
+void body_init_chunked(struct body *b, size_t ahead);
 /* Bytes that are still to come; UINT64_MAX when chunked. */
 uint64_t body_left(const struct body *b);
 

@@ -238,9 +238,15 @@ static void consume(struct conn *c, size_t n)
         memmove(c->in, c->in + n, c->in_len);
 }
 
-/* 1: bytes came; 0: wait; -1: the connection is closed. */
+/*
+ * 1: bytes came; 0: wait; -1: the connection is closed.
+ * Called while the head is not complete, so what may stand behind it is less
+ * than what is asked for here.
+ */
 static int receive(struct conn *c)
 {
+    size_t most = c->lc->server->limits.pipeline_bytes;
+    size_t room;
     ssize_t n;
 
     if (c->in_len == c->in_cap) {
@@ -254,8 +260,9 @@ static int receive(struct conn *c)
         c->in = p;
         c->in_cap = cap;
     }
+    room = c->in_cap - c->in_len;
     n = c->stream.ops->recv(&c->stream, c->in + c->in_len,
-                            c->in_cap - c->in_len);
+                            room < most ? room : most);
     if (n > 0) {
         c->in_len += (size_t)n;
         return 1;
@@ -285,7 +292,7 @@ static void prepare_body(struct http_exchange *x)
     x->has_body = h->is_chunked || h->length > 0;
     x->is_body_over = !x->has_body;
     if (h->is_chunked)
-        body_init_chunked(&x->body);
+        body_init_chunked(&x->body, x->server->limits.pipeline_bytes);
     else if (h->length > 0)
         body_init_length(&x->body, h->length);
 }

@@ -23,8 +23,9 @@
  *    returns from a worker need not look first.
  * 4. An exchange lives until its answer is out (or it is dead) and each
  *    http_hold() was released.  Take a hold whenever work leaves the lane.
- * 5. Pipelined requests wait unread: the next head is parsed only after the
- *    answer before it was sent.
+ * 5. The next head is parsed only after the answer before it was sent.  Of
+ *    what a client sends ahead, limits.pipeline_bytes are taken in at most;
+ *    the rest waits in the kernel, and then at the client.
  */
 #ifndef BERTH_SERVER_HTTP_HTTP_H
 #define BERTH_SERVER_HTTP_HTTP_H
@@ -63,9 +64,11 @@ struct http_limits {
     unsigned connections; /* cap: 20000, lowered to NOFILE - 512 */
     unsigned per_address; /* the same from one address: 1000; 0: no cap */
     unsigned requests;    /* per connection: 1000, then Connection: close */
-    size_t pool_bytes;    /* all body blocks together: 64 MiB */
-    size_t out_bytes;     /* file bytes per write turn: 256 KiB */
-    size_t arena_bytes;   /* per exchange: 256 KiB */
+    size_t pipeline_bytes; /* taken in behind the request that is answered:
+                              4 KiB; more waits unread */
+    size_t pool_bytes;     /* all body blocks together: 64 MiB */
+    size_t out_bytes;      /* file bytes per write turn: 256 KiB */
+    size_t arena_bytes;    /* per exchange: 256 KiB */
 };
 void http_limits_default(struct http_limits *l);
 

@@ -46,6 +46,7 @@ void http_limits_default(struct http_limits *l)
         .connections = 20000,
         .per_address = 1000,
         .requests = 1000,
+        .pipeline_bytes = 4096,
         .pool_bytes = 64 * 1024 * 1024,
         .out_bytes = 256 * 1024,
         .arena_bytes = 256 * 1024,

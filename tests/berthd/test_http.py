@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import VARIANT, Berthd
+from conftest import VARIANT
 from figures import figure
 from http_cases import ANSWERED, REFUSED, chunked, get, request
 from rawhttp import sha256
@@ -178,23 +178,6 @@ def test_large_chunked_body_on_get(shared):
 
 
 # -- limits ------------------------------------------------------------------------
-
-@pytest.fixture
-def limited(tmp_path):
-    """limited(text): a berthd of its own with these keys."""
-    servers = []
-
-    def start(text, **more):
-        conf = tmp_path / f"{len(servers)}.conf"
-        conf.write_text(text)
-        servers.append(Berthd(tmp_path / f"d{len(servers)}", "--config",
-                              str(conf), **more))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
 
 @pytest.mark.parametrize("key, value, text, status", [
     ("head-bytes", 300, get("A: " + "a" * 100, "B: " + "b" * 200), 431),

@@ -55,6 +55,7 @@ static void same_limits(const struct http_limits *a,
     SAME(connections);
     SAME(per_address);
     SAME(requests);
+    SAME(pipeline_bytes);
     SAME(pool_bytes);
 #undef SAME
 }

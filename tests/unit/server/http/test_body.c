@@ -16,8 +16,9 @@
     {                                         \
         text, sizeof(text) - 1, want, payload \
     }
-#define X64  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-#define X256 X64 X64 X64 X64
+#define AHEAD 10
+#define X64   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X256  X64 X64 X64 X64
 
 static const struct {
     const char *text;
@@ -101,7 +102,7 @@ static void test_chunked(void **state)
             struct body b;
             struct outcome o;
 
-            body_init_chunked(&b);
+            body_init_chunked(&b, AHEAD);
             run(&b, rows[i].text, rows[i].len, at, &o);
             if (o.result != rows[i].want)
                 fail_msg("row %zu <%s> split at %zu: result %d", i,
@@ -120,7 +121,7 @@ static void test_rest(void **state)
     struct outcome o;
 
     (void)state;
-    body_init_chunked(&b);
+    body_init_chunked(&b, AHEAD);
     run(&b, text, sizeof(text) - 1, 0, &o);
     assert_int_equal(o.used, sizeof(text) - 1 - 3);
     body_init_length(&b, 5);
@@ -129,6 +130,39 @@ static void test_rest(void **state)
     assert_int_equal(o.result, BODY_END);
     assert_int_equal(o.used, 5);
     assert_memory_equal(o.payload, "abcde", 5);
+}
+
+/*
+ * Whoever receives what want() asks for has less than AHEAD bytes of what
+ * follows, and needs few calls for large chunks.
+ */
+static void test_want(void **state)
+{
+    static const char end[] = "\r\n0\r\nA: b\r\n\r\n";
+    char text[4096] = "e00\r\n";
+    size_t n = 5 + 0xe00, at = 0, used = 0, out, take = 0;
+    enum body_result r = BODY_MORE;
+    struct body b;
+    int calls = 0;
+
+    (void)state;
+    memset(text + 5, 'x', 0xe00);
+    memcpy(text + n, end, sizeof(end) - 1);
+    n += sizeof(end) - 1;
+    memset(text + n, 'G', 100);
+    body_init_chunked(&b, AHEAD);
+    while (r == BODY_MORE) {
+        assert_int_equal(b.ops->want(&b, 1), 1);
+        take = b.ops->want(&b, sizeof(text));
+        assert_true(take >= 1 && at + take <= n + 100);
+        r = b.ops->decode(&b, text + at, take, &used, &out);
+        at += take;
+        calls++;
+    }
+    assert_int_equal(r, BODY_END);
+    assert_int_equal(at - (take - used), n);
+    assert_true(take - used < AHEAD);
+    assert_true(calls < 6);
 }
 
 static void test_trailer_limit(void **state)
@@ -140,7 +174,7 @@ static void test_trailer_limit(void **state)
     size_t used, out, sum = 0;
 
     (void)state;
-    body_init_chunked(&b);
+    body_init_chunked(&b, AHEAD);
     r = b.ops->decode(&b, start, 3, &used, &out);
     while (r == BODY_MORE) {
         memset(line, 'a', sizeof(line));
@@ -158,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunked),
         cmocka_unit_test(test_rest),
+        cmocka_unit_test(test_want),
         cmocka_unit_test(test_trailer_limit),
     };
 
