@@ -177,6 +177,10 @@ static void after_drop(struct req *r)
 
 static void h_cancel(struct req *r)
 {
+    struct upload_req *u = r->state;
+
+    /* No body: whoever asks for the session waits until it is gone. */
+    u->phase = PHASE_COMMIT;
     if (take(r, r->ref))
         req_work(r, WORK_SLOW, drop, after_drop);
     else

@@ -12,7 +12,8 @@
 enum phase {
     PHASE_BODY,   /* blocks come */
     PHASE_SETTLE, /* ended early: keep what arrived */
-    PHASE_COMMIT, /* the body is whole */
+    PHASE_COMMIT, /* the body is whole, or the session is cancelled: a worker
+                     may free it */
 };
 
 struct upload_req {

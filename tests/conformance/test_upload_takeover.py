@@ -238,3 +238,33 @@ def test_stop_keeps_what_came(tmp_path):
     finish(http, where)
     http.close()
     server.stop()
+
+
+def keep_busy(server, count=10):
+    """Manifests, refused in the end, that keep the slow workers busy."""
+    body = b'{"a":"' + bytes([120]) * (3 << 20) + b'"}'
+    clients = [server.client() for _ in range(count)]
+    for client in clients:
+        client.send(b"PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\n"
+                    b"Content-Length: %d\r\n\r\n" % len(body) + body[:-1])
+    for client in clients:
+        client.send(body[-1:])
+    return clients
+
+
+def test_cancel_is_not_disturbed(eager):
+    """Who cancels has the session too, and ends by himself: he is not cut."""
+    http, other = eager.client(), eager.client()
+    for _ in range(2):
+        where = http.begin("a")
+        assert chunk(http, where, 0, 999).status == 202
+        busy = keep_busy(eager)
+        http.send(f"DELETE {where} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        late = chunk(other, where, 1000)
+        assert (http.read("DELETE").status, late.status) in (
+            (204, 404), (204, 202), (416, 202))
+        for client in busy:
+            assert client.read("PUT").status == 400
+            client.close()
+    http.close()
+    other.close()
