@@ -129,15 +129,12 @@ static void send_blob(struct req *r)
 
 static void after_touch(struct req *r)
 {
-    struct blob_get *get = r->state;
-
-    if (r->rc < 0) {
-        if (get->fd >= 0)
-            close(get->fd);
+    if (r->rc == 0 || r->e.code == ERR_READ_ONLY || r->e.code == ERR_NO_SPACE)
+        send_blob(r); /* who can write nothing now pushes nothing either */
+    else if (r->e.code == ERR_NOT_FOUND)
+        reply_error(r, OCI_BLOB_UNKNOWN, "the blob is not in the repository");
+    else
         reply_failure(r, &r->e);
-        return;
-    }
-    send_blob(r);
 }
 
 static void after_find(struct req *r)
