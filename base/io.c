@@ -106,12 +106,10 @@ int io_read_file(int dirfd, const char *path, size_t max, char **out,
 /* Make a sibling temporary name "<path>.tmp-<random hex>". */
 static int temp_name(const char *path, char *out, size_t size, struct err *e)
 {
-    unsigned char rnd[8];
     char hex[17];
     int n;
 
-    io_random(rnd, sizeof(rnd));
-    num_hex(rnd, sizeof(rnd), hex);
+    io_random_hex(hex, 8);
     n = snprintf(out, size, "%s.tmp-%s", path, hex);
     if (n < 0 || (size_t)n >= size)
         return err_set(e, ERR_TOO_LARGE, "path is too long: %.100s", path);
@@ -230,4 +228,13 @@ void io_random(void *out, size_t len)
         p += n;
         len -= (size_t)n;
     }
+}
+
+void io_random_hex(char *out, size_t len)
+{
+    unsigned char raw[32];
+
+    berth_assert(len <= sizeof(raw));
+    io_random(raw, len);
+    num_hex(raw, len, out);
 }

@@ -49,5 +49,7 @@ must_check int io_close_dir(int dirfd, const char *name, struct err *e);
 must_check int io_mkdir_all(const char *path, mode_t mode, struct err *e);
 /* len random bytes from getrandom(2); never fails on Linux >= 3.17. */
 void io_random(void *out, size_t len);
+/* len (at most 32) random bytes as lower-case hex: 2 * len digits and NUL. */
+void io_random_hex(char *out, size_t len);
 
 #endif

@@ -10,7 +10,9 @@ CLIENT_SRC := \
 	client/store/space.c \
 	client/store/store.c \
 	client/store/store_container.c \
+	client/store/store_object.c \
 	client/store/store_ref.c \
+	client/store/store_scratch.c \
 	client/store/store_sweep.c \
 	client/runtime/attach.c \
 	client/runtime/caps.c \
@@ -48,6 +50,7 @@ CLIENT_SRC := \
 	client/cmd/stop.c
 CLIENT_MAIN := client/main.c
 IMAGE_SRC := \
+	client/image/blobw.c \
 	client/image/child.c \
 	client/image/confine.c \
 	client/image/decode.c \

@@ -1,6 +1,6 @@
 /*
- * Images as the verbs see them: blobs written while hashed, and a manifest
- * with its blobs turned into a named image.
+ * Images as the verbs see them: a manifest, with the blobs that it names,
+ * turned into a named image.
  */
 #ifndef BERTH_CLIENT_IMAGE_IMAGE_H
 #define BERTH_CLIENT_IMAGE_IMAGE_H
@@ -23,29 +23,6 @@
     "application/vnd.docker.container.image.v1+json"
 #define IMAGE_TYPE_DOCKER_LIST \
     "application/vnd.docker.distribution.manifest.list.v2+json"
-
-/* A blob on its way into the store, in a scratch folder. */
-struct blobw;
-must_check int blobw_new(struct istore_scratch *sc, struct blobw **out,
-                         struct err *e);
-must_check int blobw_write(struct blobw *w, const void *data, size_t n,
-                           struct err *e);
-int64_t blobw_size(const struct blobw *w); /* bytes so far */
-/* Begin anew: what came so far is forgotten. */
-must_check int blobw_reset(struct blobw *w, struct err *e);
-/* fdatasync, for those who want it done on another thread. */
-must_check int blobw_sync(struct blobw *w, struct err *e);
-/*
- * Sync, check against the digest and size that were promised (want NULL, size
- * -1: none), pin and add it.
- * Owns:   w is freed, also on error.
- */
-must_check int blobw_finish(struct blobw *w, const char *want, int64_t size,
-                            char hex[ISTORE_HEX], struct err *e);
-void blobw_free(struct blobw *w); /* drop; NULL is fine */
-/* Bytes at once. */
-must_check int blob_put(struct istore_scratch *sc, const void *data, size_t n,
-                        char hex[ISTORE_HEX], struct err *e);
 
 /* "sha256:<hex>" -> hex; false for anything else. */
 must_check bool image_digest_hex(const char *digest, char hex[ISTORE_HEX]);

@@ -12,13 +12,11 @@
 
 #include "base/hash.h"
 #include "base/io.h"
-#include "base/json.h"
 #include "base/num.h"
 #include "client/image/child.h"
 #include "client/image/confine.h"
 #include "client/image/decode.h"
 #include "client/image/unpack.h"
-#include "client/store/store_int.h"
 
 #define MOUNT_DATA_MAX 4095
 
@@ -188,22 +186,6 @@ static int make_folders(int dir, const char *folder, struct err *e)
     return fs;
 }
 
-static int write_meta(int dir, const char *folder, const struct report *r,
-                      struct err *e)
-{
-    char rel[ISTORE_FILE_MAX];
-    (void)snprintf(rel, sizeof(rel), "%s/meta.json", folder);
-    json_t *meta =
-        json_pack("{s:s, s:s, s:I, s:I}", "diff_id", r->diff_id, "blob",
-                  r->blob, "size", (json_int_t)r->unpacked.bytes, "entries",
-                  (json_int_t)r->unpacked.entries);
-    if (meta == NULL)
-        return err_set(e, ERR_NO_MEMORY, "layer: out of memory");
-    int rc = istore_write_json(dir, rel, meta, e);
-    json_decref(meta);
-    return rc;
-}
-
 static int other_content(const char *got, const char *diff_id, struct err *e)
 {
     return err_set(e, ERR_DIGEST,
@@ -218,14 +200,14 @@ static int set_limits(struct istore *s, struct job *j, struct err *e)
     struct unpack_limits *l = &j->limits;
     *l = (struct unpack_limits){UNPACK_IMAGE_BYTES, UNPACK_IMAGE_ENTRIES};
     for (size_t i = 0; i < j->n; i++) {
-        uint64_t bytes = istore_layer_meta(s, j->lower[i], "size");
-        uint64_t entries = istore_layer_meta(s, j->lower[i], "entries");
-        if (bytes > l->bytes || entries > l->entries)
+        struct istore_layer below;
+        istore_layer_read(s, j->lower[i], &below);
+        if (below.size > l->bytes || below.entries > l->entries)
             return err_set(e, ERR_TOO_LARGE,
                            "the image is over %llu bytes or %llu files",
                            UNPACK_IMAGE_BYTES, UNPACK_IMAGE_ENTRIES);
-        l->bytes -= bytes;
-        l->entries -= entries;
+        l->bytes -= below.size;
+        l->entries -= below.entries;
     }
     return 0;
 }
@@ -242,7 +224,7 @@ int layer_add(struct istore_scratch *sc, int blob,
     if (geteuid() != 0)
         return err_set(e, ERR_DENIED,
                        "unpacking an image needs root: try with sudo");
-    istore_random_name(name);
+    io_random_hex(name, 8);
     (void)snprintf(j.folder, sizeof(j.folder), "l-%s", name);
     if (set_limits(s, &j, e) != 0)
         return -1;
@@ -262,7 +244,11 @@ int layer_add(struct istore_scratch *sc, int blob,
         return -1;
     if (diff_id != NULL && strcmp(diff_id, r->diff_id) != 0)
         return other_content(r->diff_id, diff_id, e);
-    if (write_meta(dir, j.folder, r, e) != 0)
+    struct istore_layer made = {.size = r->unpacked.bytes,
+                                .entries = r->unpacked.entries};
+    memcpy(made.diff_id, r->diff_id, ISTORE_HEX);
+    memcpy(made.blob, r->blob, ISTORE_HEX);
+    if (istore_layer_write(sc, j.folder, &made, e) != 0)
         return -1;
     if (syncfs(fs) != 0)
         return err_sys(e, errno, "sync the layer");
@@ -272,18 +258,6 @@ int layer_add(struct istore_scratch *sc, int blob,
     out->size = r->unpacked.bytes;
     out->skipped = r->unpacked.skipped;
     return istore_layer_add(sc, j.folder, out->chain, e);
-}
-
-static bool is_made_of(struct istore *s, const char *chain, const char *hex)
-{
-    char rel[ISTORE_FILE_MAX];
-    struct err quiet;
-    (void)snprintf(rel, sizeof(rel), "layers/%.64s/meta.json", chain);
-    json_t *meta = istore_read_json(istore_dirfd(s), rel, &quiet);
-    const char *blob = meta ? json_member_string(meta, "blob") : NULL;
-    bool is_same = blob != NULL && strcmp(blob, hex) == 0;
-    json_decref(meta);
-    return is_same;
 }
 
 /* ---- hashing a blob's content -------------------------------------------*/
@@ -338,7 +312,9 @@ int layer_check(struct istore_scratch *sc, const char *chain,
 {
     struct istore *s = istore_scratch_store(sc);
     char jail[PATH_MAX + 64];
-    if (is_made_of(s, chain, blob_hex))
+    struct istore_layer here;
+    istore_layer_read(s, chain, &here);
+    if (strcmp(here.blob, blob_hex) == 0)
         return 0;
     scoped_fd blob = istore_blob_open(s, blob_hex, e);
     if (blob < 0 || io_mkdir(istore_scratch_dirfd(sc), "jail", 0700, e) != 0)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "client/image/blobw.h"
 #include "client/image/image.h"
 
 #define COPY_BYTES (256U << 10)
@@ -114,7 +115,7 @@ int pack_json(struct istore_scratch *sc, const json_t *o, char hex[ISTORE_HEX],
     if (text == NULL)
         return err_set(e, ERR_NO_MEMORY, "image: out of memory");
     *len = strlen(text);
-    return blob_put(sc, text, *len, hex, e);
+    return blobw_put(sc, text, *len, hex, e);
 }
 
 json_t *pack_descriptor(const char *type, const char *hex, int64_t size)

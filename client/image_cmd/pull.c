@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "client/cli/cli.h"
+#include "client/image/blobw.h"
 #include "client/image/image.h"
 #include "client/image_cmd/image_cmd.h"
 #include "client/remote/cancel.h"
@@ -36,7 +37,7 @@ static int get_manifest(struct pull *p, const char *what, char hex[ISTORE_HEX],
     if (remote_get(p->remote, path, ACCEPT, IMAGE_MANIFEST_MAX, text, len, e) !=
         0)
         return err_prefix(e, "manifest %.100s", what);
-    if (blob_put(p->sc, *text, *len, hex, e) != 0)
+    if (blobw_put(p->sc, *text, *len, hex, e) != 0)
         return -1;
     if (image_digest_hex(what, want) && strcmp(want, hex) != 0)
         return err_set(e, ERR_DIGEST,

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/image/blobw.h"
 #include "client/image/image.h"
 #include "client/remote/cancel.h"
 #include "client/remote/jobs.h"

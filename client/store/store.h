@@ -102,11 +102,25 @@ must_check int istore_layer_add(struct istore_scratch *sc, const char *folder,
 /* Absolute path of a layer's root: "<root>/layers/<chain>/fs". */
 must_check int istore_layer_path(struct istore *s, const char *chain,
                                  char out[PATH_MAX], struct err *e);
-/* A number of a layer's meta.json ("size" in bytes, "entries"); 0 when it does
- * not say. */
-uint64_t istore_layer_meta(struct istore *s, const char *chain,
-                           const char *key);
-uint64_t istore_layer_size(struct istore *s, const char *chain);
+/* What a layer's meta.json says. */
+struct istore_layer {
+    char diff_id[ISTORE_HEX]; /* of its tar */
+    char blob[ISTORE_HEX];    /* the compressed layer it was made of */
+    uint64_t size;            /* bytes of its files */
+    uint64_t entries;         /* of the tar */
+};
+/* What it does not say, or nobody can read, is "" or 0. */
+void istore_layer_read(struct istore *s, const char *chain,
+                       struct istore_layer *out);
+/* For a layer in the making, a folder of the scratch folder. */
+must_check int istore_layer_write(struct istore_scratch *sc, const char *folder,
+                                  const struct istore_layer *l, struct err *e);
+/*
+ * Give the root folder fd the owner, the mode and perhaps the times of a
+ * layer's root: an upper folder stands for the ones below it.
+ */
+must_check int istore_root_inherit(struct istore *s, const char *chain, int fd,
+                                   bool with_times, struct err *e);
 /* Hold the flock of one digest while its layer is made (rule 7 of DESIGN);
  * returns a descriptor to close, or -1. */
 must_check int istore_digest_lock(struct istore *s, const char *hex,
@@ -174,10 +188,10 @@ must_check int istore_container_list(struct istore *s, char (**ids)[ISTORE_HEX],
 /* Descriptor (O_PATH folder) of containers/<id>, or -1. */
 must_check int istore_container_open(struct istore *s, const char *id,
                                      struct err *e);
-/* Also one that a killed maker left without a name: hold its life sign. */
 /*
  * The first half of the removal: it has no name afterwards, and what is left
  * of it is istore_remove_tree(istore_dirfd(s), trash), now or by the sweep.
+ * Also of one that a killed maker left without a name: hold its life sign.
  */
 must_check int istore_container_drop(struct istore *s, const char *id,
                                      char trash[ISTORE_FILE_MAX],

@@ -21,24 +21,6 @@ static int container_path(const char *id, const char *file,
     return 0;
 }
 
-int istore_root_inherit(struct istore *s, const char *chain, int fd,
-                        bool with_times, struct err *e)
-{
-    char path[PATH_MAX];
-    struct stat st;
-    if (istore_layer_path(s, chain, path, e) != 0)
-        return -1;
-    if (stat(path, &st) != 0)
-        return err_sys(e, errno, "layer %.12s", chain);
-    const struct timespec times[2] = {st.st_atim, st.st_mtim};
-    /* chown clears setgid, so that the mode comes after it. */
-    if (fchown(fd, st.st_uid, st.st_gid) != 0 ||
-        fchmod(fd, st.st_mode & 07777) != 0 ||
-        (with_times && futimens(fd, times) != 0))
-        return err_sys(e, errno, "take over the root of layer %.12s", chain);
-    return 0;
-}
-
 /* upper is the root folder that the container sees: it hides that of the
  * layers, owner, mode and times included. */
 static int make_upper(struct istore *s, int dir, const struct istore_image *img,
@@ -218,7 +200,7 @@ static bool take_away(struct istore *s, const char *rel,
                       char trash[ISTORE_FILE_MAX])
 {
     char name[17];
-    istore_random_name(name);
+    io_random_hex(name, 8);
     (void)snprintf(trash, ISTORE_FILE_MAX, "trash/%s", name);
     return renameat(s->dir, rel, s->dir, trash) == 0;
 }

@@ -28,8 +28,6 @@ must_check int istore_lock_shared(struct istore *s, struct err *e);
 must_check int istore_lock_exclusive(struct istore *s, unsigned wait_ms,
                                      struct err *e);
 bool istore_is_hex(const char *text);
-/* 16 random hex digits. */
-void istore_random_name(char out[17]);
 /* Is everything that img names here?  Call under the lock. */
 must_check int istore_image_check(struct istore *s,
                                   const struct istore_image *img,
@@ -37,12 +35,6 @@ must_check int istore_image_check(struct istore *s,
 json_t *istore_image_to_json(const struct istore_image *img);
 must_check int istore_image_from_json(const json_t *o, struct istore_image *img,
                                       struct err *e);
-/*
- * Give the root folder fd the owner, the mode and perhaps the times of a
- * layer's root: an upper folder stands for the ones below it.
- */
-must_check int istore_root_inherit(struct istore *s, const char *chain, int fd,
-                                   bool with_times, struct err *e);
 must_check json_t *istore_read_json(int dirfd, const char *path, struct err *e);
 must_check int istore_write_json(int dirfd, const char *path, const json_t *o,
                                  struct err *e);

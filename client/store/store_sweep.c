@@ -34,7 +34,7 @@ static void remove_at(int top, int dirfd, const char *name, int depth)
     if (unlinkat(dirfd, name, 0) == 0 || (errno != EISDIR && errno != EPERM))
         return;
     if (depth >= DEPTH_MAX) {
-        istore_random_name(up);
+        io_random_hex(up, 8);
         if (renameat(dirfd, name, top, up) == 0)
             return;
     }
@@ -150,7 +150,7 @@ struct tally {
 static void to_trash(struct istore *s, const char *rel, struct tally *t)
 {
     char name[17], trash[ISTORE_FILE_MAX];
-    istore_random_name(name);
+    io_random_hex(name, 8);
     (void)snprintf(trash, sizeof(trash), "trash/%s", name);
     if (renameat(s->dir, rel, s->dir, trash) == 0)
         t->moved++;

@@ -16,9 +16,10 @@
 
 #include "base/hash.h"
 #include "base/num.h"
+#include "client/image/blobw.h"
 #include "client/image/image.h"
 #include "client/image/layer.h"
-#include "client/store/store_int.h"
+#include "client/store/store.h"
 
 #define KIT_LAYERS_MAX 8
 

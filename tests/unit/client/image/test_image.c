@@ -84,7 +84,7 @@ static void put_layer(struct istore_scratch *sc, char blob[ISTORE_HEX],
     struct err e;
     tar_add(&t, &file);
     tar_end(&t);
-    assert_int_equal(blob_put(sc, t.p, t.n, blob, &e), 0);
+    assert_int_equal(blobw_put(sc, t.p, t.n, blob, &e), 0);
     *size = t.n;
     tar_free(&t);
 }
@@ -100,7 +100,7 @@ static enum err_code adopt(struct istore_scratch *sc, const char *manifest)
 {
     char hex[ISTORE_HEX];
     struct err e;
-    assert_int_equal(blob_put(sc, manifest, strlen(manifest), hex, &e), 0);
+    assert_int_equal(blobw_put(sc, manifest, strlen(manifest), hex, &e), 0);
     return image_adopt(sc, hex, NAME, NULL, NULL, NULL, &e) == 0 ? ERR_NONE
                                                                  : e.code;
 }
@@ -112,7 +112,7 @@ static void put_config(struct istore_scratch *sc, struct parts *p,
     struct err e;
     (void)snprintf(text, sizeof(text), "{\"rootfs\":{\"diff_ids\":[%s]}}",
                    diff_ids);
-    assert_int_equal(blob_put(sc, text, strlen(text), p->config, &e), 0);
+    assert_int_equal(blobw_put(sc, text, strlen(text), p->config, &e), 0);
     p->config_size = strlen(text);
 }
 
@@ -210,7 +210,7 @@ static void test_too_many_layers(void **state)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\"sha256:%s\"",
                               i ? "," : "", p.layer);
     n += (size_t)snprintf(text + n, sizeof(text) - n, "]}}");
-    assert_int_equal(blob_put(sc, text, n, p.config, &e), 0);
+    assert_int_equal(blobw_put(sc, text, n, p.config, &e), 0);
     n = (size_t)snprintf(text, sizeof(text),
                          "{\"config\":{\"digest\":\"sha256:%s\",\"size\":%zu},"
                          "\"layers\":[",
@@ -221,7 +221,7 @@ static void test_too_many_layers(void **state)
                               i ? "," : "", p.layer);
     n += (size_t)snprintf(text + n, sizeof(text) - n, "]}");
     assert_true(n < sizeof(text));
-    assert_int_equal(blob_put(sc, text, n, hex, &e), 0);
+    assert_int_equal(blobw_put(sc, text, n, hex, &e), 0);
     assert_int_equal(image_adopt(sc, hex, NAME, NULL, NULL, NULL, &e), -1);
     assert_int_equal(e.code, ERR_TOO_LARGE);
     istore_scratch_free(sc);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/io.h"
+#include "client/store/store_int.h"
 #include "tests/unit/client/kit.h"
 #include "tests/unit/client/nosync.h"
 #include "tests/unit/skip.h"
@@ -18,7 +19,7 @@ static void put_blob(struct istore_scratch *sc, const char *text,
                      char hex[ISTORE_HEX])
 {
     struct err e;
-    if (blob_put(sc, text, strlen(text), hex, &e) != 0)
+    if (blobw_put(sc, text, strlen(text), hex, &e) != 0)
         fail_msg("blob: %s", e.msg);
 }
 
@@ -29,7 +30,7 @@ static void put_layer(struct istore_scratch *sc, const char *chain,
     struct err e;
     int dir = istore_scratch_dirfd(sc);
     char folder[17], rel[64];
-    istore_random_name(folder);
+    io_random_hex(folder, 8);
     assert_int_equal(mkdirat(dir, folder, 0700), 0);
     (void)snprintf(rel, sizeof(rel), "%s/fs", folder);
     assert_int_equal(mkdirat(dir, rel, 0755), 0);

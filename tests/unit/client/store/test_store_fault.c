@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "base/io.h"
+#include "client/store/store_int.h"
 #include "tests/unit/client/kit.h"
 #include "tests/unit/client/store/wrap.h"
 
@@ -120,7 +121,7 @@ static int put_layer(struct istore_scratch *sc, const char *chain,
 {
     int dir = istore_scratch_dirfd(sc);
     char folder[20] = "l-", rel[64];
-    istore_random_name(folder + 2);
+    io_random_hex(folder + 2, 8);
     (void)snprintf(rel, sizeof(rel), "%s/fs", folder);
     if (io_mkdir(dir, folder, 0700, e) != 0 || io_mkdir(dir, rel, 0755, e) != 0)
         return -1;
@@ -138,13 +139,13 @@ static int put_image(struct istore_scratch *sc, struct istore_image *img,
     char text[32], blob[ISTORE_HEX], diff[ISTORE_HEX];
     struct istore *s = istore_scratch_store(sc);
     kit_image(&k, 0);
-    if (blob_put(sc, k.manifest, strlen(k.manifest), img->manifest, e) != 0 ||
-        blob_put(sc, k.config, strlen(k.config), img->config, e) != 0)
+    if (blobw_put(sc, k.manifest, strlen(k.manifest), img->manifest, e) != 0 ||
+        blobw_put(sc, k.config, strlen(k.config), img->config, e) != 0)
         return -1;
     for (int i = 0; i < 2; i++) {
         kit_layer(k.layers[i], text, blob, diff);
         layer_chain(i > 0 ? img->layers[0] : NULL, diff, img->layers[i]);
-        if (blob_put(sc, text, strlen(text), img->blobs[i], e) != 0)
+        if (blobw_put(sc, text, strlen(text), img->blobs[i], e) != 0)
             return -1;
     }
     if (istore_scratch_pin(sc, (const char(*)[ISTORE_HEX])img->layers, 2, e) !=

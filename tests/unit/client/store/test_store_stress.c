@@ -27,6 +27,7 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "client/store/store_int.h"
 #include "tests/unit/client/kit.h"
 #include "tests/unit/client/store/wrap.h"
 
@@ -278,7 +279,7 @@ int __wrap_layer_add(struct istore_scratch *sc, int blob,
                      struct err *e)
 {
     char folder[32] = "l-", rel[96];
-    istore_random_name(folder + 2);
+    io_random_hex(folder + 2, 8);
     memset(out, 0, sizeof(*out));
     layer_chain(n_lower > 0 ? lower[n_lower - 1] : NULL, diff_id, out->chain);
     if (mutant == M_LAYER_NOT_WHOLE) {
@@ -322,7 +323,7 @@ static int pull(struct istore_scratch *sc, const struct kit_image *img,
                 const char *name, struct err *e)
 {
     char text[32], blob[ISTORE_HEX], diff[ISTORE_HEX], hex[ISTORE_HEX];
-    if (blob_put(sc, img->manifest, strlen(img->manifest), hex, e) != 0 ||
+    if (blobw_put(sc, img->manifest, strlen(img->manifest), hex, e) != 0 ||
         get_blob(sc, img->config, img->config_hex, e) != 0)
         return -1;
     for (int i = 0; i < img->n; i++) {
@@ -491,9 +492,11 @@ static void check_layer(struct istore *s, const char *chain)
     char rel[128];
     scoped_free char *text = NULL;
     size_t len;
+    struct istore_layer layer;
     struct err e;
     (void)snprintf(rel, sizeof(rel), "layers/%s/fs/data", chain);
-    if (istore_layer_size(s, chain) != 64)
+    istore_layer_read(s, chain, &layer);
+    if (layer.size != 64)
         violation("a named layer is not whole", chain);
     else if (io_read_file(istore_dirfd(s), rel, 100, &text, &len, &e) != 0)
         violation("a named layer is not whole", e.msg);
