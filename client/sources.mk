@@ -44,6 +44,7 @@ CLIENT_SRC := \
 	client/cmd/ps.c \
 	client/cmd/run.c \
 	client/cmd/run_env.c \
+	client/cmd/run_json.c \
 	client/cmd/run_mounts.c \
 	client/cmd/run_record.c \
 	client/cmd/start.c \

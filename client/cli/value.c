@@ -153,7 +153,8 @@ static bool limit_number(struct slice s, rlim_t *out)
     return true;
 }
 
-int value_ulimit(const char *text, struct rt_rlimit *out, struct err *e)
+int value_ulimit(const char *text, int *resource, struct rlimit *out,
+                 struct err *e)
 {
     size_t n = strcspn(text, "="), k = 0;
     while (k < array_len(ulimits) &&
@@ -166,11 +167,11 @@ int value_ulimit(const char *text, struct rt_rlimit *out, struct err *e)
     const char *soft = text + n + 1;
     size_t len = strcspn(soft, ":");
     const char *hard = soft[len] == ':' ? soft + len + 1 : soft;
-    out->resource = ulimits[k].resource;
-    if (!limit_number((struct slice){soft, len}, &out->value.rlim_cur) ||
-        !limit_number(slice_of(hard), &out->value.rlim_max))
+    *resource = ulimits[k].resource;
+    if (!limit_number((struct slice){soft, len}, &out->rlim_cur) ||
+        !limit_number(slice_of(hard), &out->rlim_max))
         return err_set(e, ERR_INVALID, "invalid --ulimit: %.60s", text);
-    if (out->value.rlim_cur > out->value.rlim_max)
+    if (out->rlim_cur > out->rlim_max)
         return err_set(e, ERR_RANGE,
                        "--ulimit %.60s: the soft limit is above the hard one",
                        text);

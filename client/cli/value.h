@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/err.h"
-#include "client/runtime/spec.h"
 
 #define VALUE_CPUS_MAX 8192 /* CPU numbers are below this */
 
@@ -37,8 +37,11 @@ bool value_cpuset_within(const struct value_cpuset *inner,
 must_check int value_swap(const char *text, uint64_t memory, int64_t *swap,
                           struct err *e);
 
-/* "nofile=1024:2048"; -1 is no limit; one number is both. */
-must_check int value_ulimit(const char *text, struct rt_rlimit *out,
+/*
+ * "nofile=1024:2048" -> RLIMIT_NOFILE and its limits; -1 is no limit; one
+ * number is both.
+ */
+must_check int value_ulimit(const char *text, int *resource, struct rlimit *out,
                             struct err *e);
 /* RLIMIT_NOFILE -> "nofile"; NULL when it has no name. */
 const char *value_ulimit_name(int resource);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "client/cli/cli.h"
-#include "client/cmd/run_record.h"
+#include "client/cmd/run_env.h"
 #include "client/runtime/attach.h"
 #include "client/runtime/cgroup.h"
 #include "client/runtime/container.h"

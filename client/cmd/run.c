@@ -295,11 +295,9 @@ static int lock_names(struct istore *s, struct err *e)
 static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
                   struct err *e)
 {
-    unsigned char random[32];
     char dir[PATH_MAX];
     struct istore_image img = {0};
-    io_random(random, sizeof(random));
-    num_hex(random, sizeof(random), id);
+    io_random_hex(id, 32);
     if (check_name(s, id, e) != 0 || get_image(s, args[0], &img, e) != 0)
         return -1;
     ct_dir(s, id, dir);

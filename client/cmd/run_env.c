@@ -1,5 +1,4 @@
-/* The environment of a new process; see run_record.h. */
-#include "client/cmd/run_record.h"
+#include "client/cmd/run_env.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,4 @@
-/* The mounts of a new container; see run_record.h. */
-#include "client/cmd/run_record.h"
+#include "client/cmd/run_mounts.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -9,8 +8,8 @@
 
 #include "base/io.h"
 #include "base/json.h"
-#include "base/num.h"
 #include "client/cli/value.h"
+#include "client/cmd/run_json.h"
 #include "client/runtime/spec.h"
 
 static json_t *find_target(const json_t *mounts, const char *path)
@@ -28,10 +27,8 @@ static json_t *find_target(const json_t *mounts, const char *path)
 static int add_anonymous(json_t *mounts, const char *dir, const char *target,
                          bool is_read_only, struct err *e)
 {
-    unsigned char random[32];
     char name[65], source[PATH_MAX];
-    io_random(random, sizeof(random));
-    num_hex(random, sizeof(random), name);
+    io_random_hex(name, 32);
     (void)snprintf(source, sizeof(source), "%.3900s/volumes/%s", dir, name);
     json_t *m =
         json_pack("{s:i,s:s,s:s,s:s,s:b}", "kind", RT_VOLUME, "name", name,
@@ -56,7 +53,7 @@ static int add_bind(json_t *mounts, const struct value_volume *v, struct err *e)
                : err_set(e, ERR_INVALID, "-v %.100s: not UTF-8", v->source);
 }
 
-static int add_volumes(const struct run_options *o, json_t *mounts,
+static int add_volumes(const struct cli_list *list, json_t *mounts,
                        json_t *asked, const char *dir, struct err *e)
 {
     json_t *binds = json_object_get(asked, "binds");
@@ -64,9 +61,9 @@ static int add_volumes(const struct run_options *o, json_t *mounts,
     char cwd[PATH_MAX];
     if (getcwd(cwd, sizeof(cwd)) == NULL)
         return err_sys(e, errno, "find the current folder");
-    for (size_t i = 0; i < o->volumes.n; i++) {
+    for (size_t i = 0; i < list->n; i++) {
         struct value_volume v;
-        const char *text = o->volumes.v[i];
+        const char *text = list->v[i];
         if (value_volume(text, cwd, &v, e) != 0)
             return -1;
         const json_t *same = find_target(mounts, v.target);
@@ -92,13 +89,13 @@ static int add_volumes(const struct run_options *o, json_t *mounts,
     return 0;
 }
 
-static int add_tmpfs(const struct run_options *o, json_t *mounts, json_t *asked,
-                     struct err *e)
+static int add_tmpfs(const struct cli_list *tmpfs, json_t *mounts,
+                     json_t *asked, struct err *e)
 {
     json_t *all = json_object_get(asked, "tmpfs");
-    for (size_t i = 0; i < o->tmpfs.n; i++) {
+    for (size_t i = 0; i < tmpfs->n; i++) {
         struct value_tmpfs t;
-        const char *text = o->tmpfs.v[i];
+        const char *text = tmpfs->v[i];
         if (value_tmpfs(text, &t, e) != 0)
             return -1;
         if (find_target(mounts, t.target) != NULL)
@@ -166,14 +163,15 @@ static json_t *sorted(json_t *mounts)
     return out;
 }
 
-int run_mounts(json_t *record, const struct run_options *o,
-               const json_t *config, const char *dir, struct err *e)
+int run_mounts(json_t *record, const struct cli_list *volumes,
+               const struct cli_list *tmpfs, const json_t *config,
+               const char *dir, struct err *e)
 {
     json_t *mounts = json_array();
     json_t *asked = json_pack("{s:[],s:{},s:{}}", "binds", "volumes", "tmpfs");
     if (run_put(record, "asked", asked, e) != 0 ||
-        add_volumes(o, mounts, asked, dir, e) != 0 ||
-        add_tmpfs(o, mounts, asked, e) != 0 ||
+        add_volumes(volumes, mounts, asked, dir, e) != 0 ||
+        add_tmpfs(tmpfs, mounts, asked, e) != 0 ||
         add_image_volumes(config, mounts, asked, dir, e) != 0) {
         json_decref(mounts);
         return -1;

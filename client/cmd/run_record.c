@@ -10,37 +10,14 @@
 
 #include "base/json.h"
 #include "client/cli/value.h"
+#include "client/cmd/run_env.h"
+#include "client/cmd/run_json.h"
+#include "client/cmd/run_mounts.h"
 #include "client/runtime/caps.h"
 #include "client/runtime/container.h"
 
 #define HOSTNAME_MAX     64 /* what the kernel takes */
 #define ONLINE_CPUS_FILE "/sys/devices/system/cpu/online"
-
-int run_put(json_t *o, const char *key, json_t *v, struct err *e)
-{
-    if (v != NULL && json_object_set_new(o, key, v) == 0)
-        return 0;
-    return err_set(e, ERR_INVALID, "the value of \"%.60s\" is not UTF-8", key);
-}
-
-int run_append(json_t *a, const char *flag, const char *text, struct err *e)
-{
-    if (json_array_append_new(a, json_string(text)) == 0)
-        return 0;
-    return err_set(e, ERR_INVALID, "a value of %s is not UTF-8", flag);
-}
-
-json_t *run_list(const char *flag, const struct cli_list *l, struct err *e)
-{
-    json_t *a = json_array();
-    for (size_t i = 0; i < l->n; i++) {
-        if (run_append(a, flag, l->v[i], e) != 0) {
-            json_decref(a);
-            return NULL;
-        }
-    }
-    return a;
-}
 
 /* What the image says, then the flags. */
 static int put_env(json_t *r, const struct run_options *o, const json_t *config,
@@ -171,13 +148,14 @@ static int put_rlimits(json_t *r, const struct run_options *o, struct err *e)
     if (o->ulimits.n > RT_RLIMIT_MAX)
         return err_set(e, ERR_TOO_LARGE, "more than %d ulimits", RT_RLIMIT_MAX);
     for (size_t i = 0; i < o->ulimits.n; i++) {
-        struct rt_rlimit u;
-        if (value_ulimit(o->ulimits.v[i], &u, e) != 0)
+        struct rlimit u;
+        int resource;
+        if (value_ulimit(o->ulimits.v[i], &resource, &u, e) != 0)
             return -1;
-        (void)json_array_append_new(
-            a, json_pack("{s:i,s:I,s:I}", "resource", u.resource, "soft",
-                         (json_int_t)u.value.rlim_cur, "hard",
-                         (json_int_t)u.value.rlim_max));
+        (void)json_array_append_new(a, json_pack("{s:i,s:I,s:I}", "resource",
+                                                 resource, "soft",
+                                                 (json_int_t)u.rlim_cur, "hard",
+                                                 (json_int_t)u.rlim_max));
     }
     return 0;
 }
@@ -346,7 +324,7 @@ json_t *run_record(const struct run_options *o, const json_t *config,
                    struct err *e)
 {
     json_t *r = json_object(), *labels;
-    if (run_mounts(r, o, config, dir, e) == 0 &&
+    if (run_mounts(r, &o->volumes, &o->tmpfs, config, dir, e) == 0 &&
         put_names(r, o, config, id, args[0], e) == 0 &&
         put_command(r, o, config, args + 1, n - 1, e) == 0 &&
         put_env(r, o, config, e) == 0 && put_caps(r, o, e) == 0 &&

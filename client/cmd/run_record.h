@@ -37,29 +37,4 @@ must_check json_t *run_record(const struct run_options *o, const json_t *config,
                               const char *id, const char *dir, char **args,
                               int n, struct err *e);
 
-/*
- * Add the members "mounts" and "asked": what is mounted where, parents first,
- * and what inspect tells of it in docker's words.  Bind sources that are
- * absent become folders.
- */
-must_check int run_mounts(json_t *record, const struct run_options *o,
-                          const json_t *config, const char *dir, struct err *e);
-/*
- * Set "K=V" in an array of such texts; "K" alone takes our own value, or when
- * we have none and is_unsetting, removes what is there.
- */
-must_check int run_env_set(json_t *env, const char *kv, bool is_unsetting,
-                           struct err *e);
-bool run_env_has(const json_t *env, const char *name);
-/* --env-file, then -e: the latter win. */
-must_check int run_env_flags(json_t *env, const struct cli_list *files,
-                             const struct cli_list *vars, struct err *e);
-/* Set a member; a text that is no UTF-8 (v is NULL then) is ERR_INVALID. */
-must_check int run_put(json_t *o, const char *key, json_t *v, struct err *e);
-must_check int run_append(json_t *a, const char *flag, const char *text,
-                          struct err *e);
-/* The texts of a flag as an array; NULL with e set as above. */
-must_check json_t *run_list(const char *flag, const struct cli_list *l,
-                            struct err *e);
-
 #endif

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "base/log.h"
 
 #define CA_MAX (1U << 20)
 

@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/num.h"
 #include "client/runtime/devices.h"
 
 #define MOUNTINFO_MAX (4 * 1024 * 1024)

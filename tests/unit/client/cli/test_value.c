@@ -82,21 +82,22 @@ static void ulimits(void **state)
         "nofile=:1",    "nofile=x",
         "nofile=-1:5",  "NOFILE=1",
         "nofile= 1",    "nofile=99999999999999999999"};
-    struct rt_rlimit u;
+    struct rlimit u;
     struct err e;
+    int which;
     (void)state;
-    assert_int_equal(value_ulimit("nofile=10:20", &u, &e), 0);
-    assert_int_equal(u.resource, RLIMIT_NOFILE);
-    assert_int_equal(u.value.rlim_cur, 10);
-    assert_int_equal(u.value.rlim_max, 20);
-    assert_int_equal(value_ulimit("core=7", &u, &e), 0);
-    assert_int_equal(u.value.rlim_max, 7);
-    assert_int_equal(value_ulimit("core=0:-1", &u, &e), 0);
-    assert_true(u.value.rlim_max == RLIM_INFINITY);
+    assert_int_equal(value_ulimit("nofile=10:20", &which, &u, &e), 0);
+    assert_int_equal(which, RLIMIT_NOFILE);
+    assert_int_equal(u.rlim_cur, 10);
+    assert_int_equal(u.rlim_max, 20);
+    assert_int_equal(value_ulimit("core=7", &which, &u, &e), 0);
+    assert_int_equal(u.rlim_max, 7);
+    assert_int_equal(value_ulimit("core=0:-1", &which, &u, &e), 0);
+    assert_true(u.rlim_max == RLIM_INFINITY);
     assert_string_equal(value_ulimit_name(RLIMIT_NPROC), "nproc");
     assert_null(value_ulimit_name(99));
     for (size_t i = 0; i < array_len(bad); i++) {
-        if (value_ulimit(bad[i], &u, &e) == 0)
+        if (value_ulimit(bad[i], &which, &u, &e) == 0)
             fail_msg("accepted: %s", bad[i]);
     }
 }
