@@ -45,8 +45,9 @@ coverage:
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 
-# lint: layout, and what cppcheck finds.
+# lint: layout, who includes whom, and what cppcheck finds.
 lint:
+	tests/includes
 	clang-format-14 --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --std=c11 --language=c --error-exitcode=1 \
 		--enable=warning,performance,portability --inline-suppr \
@@ -96,7 +97,7 @@ help:
 	@echo 'make long         the tests with many rounds, huge layers, more clients, a fresh Debian'
 	@echo 'make coverage     every branch of the parsers is tested'
 	@echo 'make fuzz         fuzz the parsers (SECONDS=60 each, needs clang-14)'
-	@echo 'make lint         clang-format and cppcheck'
+	@echo 'make lint         clang-format, cppcheck, who includes whom'
 	@echo 'make format       lay the sources out'
 	@echo 'make deps         install missing Debian packages (BUILD_ONLY=1)'
 	@echo 'make install      DESTDIR= PREFIX=/usr/local'
