@@ -253,7 +253,7 @@ void append_encoded(char *out, size_t size, const char *s)
         unsigned char c = (unsigned char)*s;
 
         if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-            (c >= '0' && c <= '9') || strchr("-._~/", c))
+            (c >= '0' && c <= '9') || strchr("-._~/:@!$()*,;?", c))
             out[o++] = (char)c;
         else
             o += (size_t)snprintf(out + o, size - o, "%%%02X", c);

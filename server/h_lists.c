@@ -22,6 +22,7 @@ struct listing {
     size_t type_count;
     int64_t after;
     struct store_referrers referrers;
+    char *text; /* the referrers as the answer says them */
 };
 
 /* Does the handler go on?  Sets r->state with n and last. */
@@ -144,15 +145,6 @@ void h_catalog(struct req *r)
 /* ---- referrers
  * ------------------------------------------------------------------ */
 
-static void read_referrers(struct req *r, struct store_reader *reader)
-{
-    struct listing *list = r->state;
-
-    r->rc = store_referrers(
-        reader, r->name, &r->digest, list->type_count ? list->types : NULL,
-        list->type_count, list->after, list->n, &list->referrers, &r->e);
-}
-
 static json_t *referrer_json(const struct store_referrer *one)
 {
     char text[DIGEST_TEXT_MAX];
@@ -179,18 +171,46 @@ static json_t *referrers_json(const struct store_referrers *list)
                      TYPE_OCI_INDEX, "manifests", array);
 }
 
+/* The answer, or NULL; free it. */
+static char *referrers_text(const struct store_referrers *list)
+{
+    json_t *body = referrers_json(list);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+
+    json_decref(body);
+    return text;
+}
+
+static void read_referrers(struct req *r, struct store_reader *reader)
+{
+    struct listing *list = r->state;
+
+    r->rc = store_referrers(
+        reader, r->name, &r->digest, list->type_count ? list->types : NULL,
+        list->type_count, list->after, list->n, &list->referrers, &r->e);
+    /* Here, since megabytes of annotations would keep the lane busy. */
+    if (r->rc == 0)
+        list->text = referrers_text(&list->referrers);
+}
+
 static void set_referrers_link(struct req *r, const struct listing *list)
 {
-    char link[4096];
-    size_t used;
+    size_t size = 512, used;
+    scoped_free char *link = NULL;
 
-    snprintf(link, sizeof(link), "</v2/%s/referrers/%s?last=%lld", r->name,
-             r->ref,
+    for (size_t i = 0; i < list->type_count; i++)
+        size += 3 * strlen(list->types[i]) + 32;
+    link = malloc(size);
+    if (!link) {
+        http_close_after(r->x);
+        return;
+    }
+    snprintf(link, size, "</v2/%s/referrers/%s?last=%lld", r->name, r->ref,
              (long long)list->referrers.list[list->referrers.count - 1].id);
     for (size_t i = 0; i < list->type_count; i++) {
         used = strlen(link);
-        snprintf(link + used, sizeof(link) - used, "&artifactType=");
-        append_encoded(link, sizeof(link) - 32, list->types[i]);
+        snprintf(link + used, size - used, "&artifactType=");
+        append_encoded(link, size, list->types[i]);
     }
     http_setf(r->x, "Link", "%s>; rel=\"next\"", link);
 }
@@ -198,27 +218,23 @@ static void set_referrers_link(struct req *r, const struct listing *list)
 static void after_referrers(struct req *r)
 {
     struct listing *list = r->state;
-    json_t *body;
-    char *text;
 
     if (r->rc < 0) {
         reply_failure(r, &r->e);
         return;
     }
-    if (list->referrers.has_more)
-        set_referrers_link(r, list);
-    body = referrers_json(&list->referrers);
-    store_referrers_free(&list->referrers);
-    text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    json_decref(body);
-    if (!text) {
+    if (!list->text) {
+        store_referrers_free(&list->referrers);
         reply_error(r, OCI_UNAVAILABLE, "out of memory");
         return;
     }
+    if (list->referrers.has_more)
+        set_referrers_link(r, list);
+    store_referrers_free(&list->referrers);
     if (list->type_count)
         http_set(r->x, "OCI-Filters-Applied", "artifactType");
     http_set(r->x, "Content-Type", TYPE_OCI_INDEX);
-    http_reply_owned(r->x, 200, text, strlen(text));
+    http_reply_owned(r->x, 200, list->text, strlen(list->text));
 }
 
 /* Each type once; false: there are too many. */
@@ -271,6 +287,7 @@ void h_referrers(struct req *r)
         reply_error(r, OCI_DIGEST_INVALID, "the digest is malformed");
         return;
     case DIGEST_UNSUPPORTED: /* nothing can refer to it: an empty list */
+        list->text = referrers_text(&list->referrers);
         after_referrers(r);
         return;
     case DIGEST_OK:

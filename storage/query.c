@@ -281,11 +281,22 @@ static int copy_referrer(sqlite3_stmt *st, struct store_referrer *out,
     "SELECT m.id, m.digest, m.size, m.type, m.artifact_type, m.annotations" \
     " FROM repo r JOIN manifest m ON m.repo=r.id AND m.subject=?2"
 
-/* A page of one type, or of all when type is NULL, behind what out holds. */
+static size_t text_bytes(const struct store_referrer *one)
+{
+    return sizeof(*one) + strlen(one->media_type ? one->media_type : "") +
+           strlen(one->artifact_type ? one->artifact_type : "") +
+           strlen(one->annotations ? one->annotations : "");
+}
+
+/*
+ * A page of one type, or of all when type is NULL, behind what out holds.
+ * *last: where it stopped for its size, else as it was.
+ */
 static int read_referrers(struct store_reader *r, const char *repo,
                           const struct digest *d, const char *type,
                           int64_t after, size_t limit,
-                          struct store_referrers *out, struct err *e)
+                          struct store_referrers *out, int64_t *last,
+                          struct err *e)
 {
     sqlite3_stmt *st =
         query(r,
@@ -295,6 +306,7 @@ static int read_referrers(struct store_reader *r, const char *repo,
                                       " WHERE r.name=?1 ORDER BY m.id LIMIT ?4",
               repo, e);
     int rc = SQLITE_DONE, bad = 0;
+    size_t bytes = 0;
 
     if (!st)
         return -1;
@@ -303,8 +315,16 @@ static int read_referrers(struct store_reader *r, const char *repo,
     sqlite3_bind_int64(st, 4, (int64_t)limit);
     if (type)
         index_bind_text(st, 5, type);
-    while (!bad && (rc = sqlite3_step(st)) == SQLITE_ROW)
-        bad = copy_referrer(st, &out->list[out->count++], e);
+    while (!bad && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct store_referrer *one = &out->list[out->count++];
+
+        bad = copy_referrer(st, one, e);
+        bytes += text_bytes(one);
+        if (bytes < STORE_REFERRERS_BYTES)
+            continue;
+        *last = one->id < *last ? one->id : *last;
+        break;
+    }
     return finish(r, st, rc, e) < 0 || bad < 0 ? -1 : 0;
 }
 
@@ -315,12 +335,21 @@ static int by_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* Cut a list that may be of several types to its first page. */
-static void cut_page(struct store_referrers *out, size_t limit)
+/*
+ * Cut a list that may be of several types to its first page; behind last some
+ * type has more than what was read.
+ */
+static void cut_page(struct store_referrers *out, size_t limit, int64_t last)
 {
+    size_t n = 0, bytes = 0;
+
     qsort(out->list, out->count, sizeof(*out->list), by_id);
-    out->has_more = out->count > limit;
-    while (out->count > limit)
+    while (n < out->count && n < limit && bytes < STORE_REFERRERS_BYTES &&
+           out->list[n].id <= last)
+        bytes += text_bytes(&out->list[n++]);
+    /* What stopped at last may be the end: an empty page follows then. */
+    out->has_more = out->count > n || last < INT64_MAX;
+    while (out->count > n)
         free_referrer(&out->list[--out->count]);
 }
 
@@ -332,17 +361,19 @@ int store_referrers(struct store_reader *r, const char *repo,
     static const char *const all[] = {NULL};
     const char *const *list = types ? types : all;
     size_t n = types ? n_types : 1;
+    int64_t last = INT64_MAX;
 
     *out = (struct store_referrers){0};
     out->list = calloc(n * (limit + 1), sizeof(*out->list));
     if (!out->list)
         return err_set(e, ERR_NO_MEMORY, "list referrers: out of memory");
     for (size_t i = 0; i < n; i++) {
-        if (read_referrers(r, repo, d, list[i], after, limit + 1, out, e) < 0) {
+        if (read_referrers(r, repo, d, list[i], after, limit + 1, out, &last,
+                           e) < 0) {
             store_referrers_free(out);
             return -1;
         }
     }
-    cut_page(out, limit);
+    cut_page(out, limit, last);
     return 0;
 }

@@ -105,9 +105,12 @@ struct store_referrers {
     size_t count;
     bool has_more;
 };
+/* A page ends behind the entry that makes its texts this many bytes. */
+#define STORE_REFERRERS_BYTES MANIFEST_MAX_BYTES
 /*
  * Manifests of repo whose subject is d, with id > after; when types is not
  * NULL only those whose artifact type is one of the n_types, all different.
+ * has_more may be followed by an empty page.
  */
 must_check int store_referrers(struct store_reader *r, const char *repo,
                                const struct digest *d, const char **types,

@@ -101,3 +101,52 @@ def test_referrers_of_several_types_in_pages(http, repo):
     many = "&".join(f"artifactType=b/{i}" for i in range(17))
     refused = http("GET", base + many)
     assert (refused.status, refused.code) == (414, "SIZE_INVALID")
+
+
+def push_referrers(http, repo, count, **change):
+    """count of them, which differ by their annotation n, in order."""
+    http.push_blob(repo, b"{}")
+    config = {"mediaType": OCI_CONFIG, "size": 2, "digest": sha256(b"{}")}
+    for number in range(count):
+        notes = {"n": str(number), **change.get("annotations", {})}
+        kind = change.get("types", ["a/b"])[number % 2 - 1]
+        raw = json.dumps({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+            "config": config, "artifactType": kind, "annotations": notes,
+            "subject": {"mediaType": OCI_MANIFEST, "digest": ABSENT,
+                        "size": 1}}).encode()
+        assert http.put_manifest(repo, sha256(raw), raw).status == 201
+
+
+def read_referrers(http, repo, query, limit):
+    """The annotations n of all pages, of which none is over limit."""
+    path, got = f"/v2/{repo}/referrers/{ABSENT}{query}", []
+    while path:
+        answer = http("GET", path)
+        assert answer.status == 200 and len(answer.body) < limit
+        got += [m["annotations"]["n"] for m in answer.json()["manifests"]]
+        link = answer["link"]
+        path = link[1:link.index(">")] if link else None
+    return got
+
+
+def test_large_referrers_in_pages(http, repo):
+    """Megabytes of annotations: a page is bounded in bytes, too."""
+    push_referrers(http, repo, 12, annotations={"x": "x" * (3 << 19)},
+                   types=["a/0", "a/1"])
+    wanted = [str(n) for n in range(12)]
+    limit = 8 << 20
+    assert read_referrers(http, repo, "", limit) == wanted
+    both = "?artifactType=a/1&artifactType=a/0"
+    assert read_referrers(http, repo, both, limit) == wanted
+    some = read_referrers(http, repo, "?artifactType=a/0", limit)
+    assert some and len(some) == 6
+
+
+def test_long_filters_in_pages(http, repo):
+    """The next page has the whole filter, however long its text."""
+    long = "a/" + ":" * 3000
+    push_referrers(http, repo, 250, types=[long])
+    query = f"?artifactType=b/{'y' * 1000}&artifactType={long}"
+    wanted = [str(n) for n in range(250)]
+    assert read_referrers(http, repo, query, 1 << 20) == wanted
