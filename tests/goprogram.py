@@ -24,6 +24,30 @@ def find_go():
          if os.access(p, os.X_OK)), None)
 
 
+def run(go, folder, timeout, *steps):
+    """Run Go with the words of each step, while they succeed; the last one."""
+    for words in steps:
+        done = subprocess.run(
+            [go, *words], cwd=folder, stdin=subprocess.DEVNULL,
+            env={**os.environ, "GOBIN": folder, "GOFLAGS": "-mod=mod"},
+            capture_output=True, text=True, timeout=timeout)
+        if done.returncode != 0:
+            break
+    return done
+
+
+def install(go, folder, package, version, timeout):
+    """The finished process that made the program, or did not."""
+    wanted = f"{package}@{version}"
+    done = run(go, folder, timeout, ["install", wanted])
+    if "exclude directives" in done.stderr:
+        # Such a module cannot be installed by itself, only as what another
+        # module, an empty one, needs.
+        done = run(go, folder, timeout, ["mod", "init", "tools"],
+                   ["get", wanted], ["install", package])
+    return done
+
+
 def go_program(package, version, timeout=BUILD_TIMEOUT_S):
     """The path of the program that `go install package@version` makes."""
     name = package.rsplit("/", 1)[1]
@@ -36,11 +60,7 @@ def go_program(package, version, timeout=BUILD_TIMEOUT_S):
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         try:
-            done = subprocess.run(
-                [go, "install", f"{package}@{version}"],
-                env={**os.environ, "GOBIN": folder, "GOFLAGS": "-mod=mod"},
-                cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-                text=True, timeout=timeout)
+            done = install(go, folder, package, version, timeout)
         except subprocess.TimeoutExpired:
             pytest.skip(f"{name} {version} was not built in time")
         if done.returncode != 0:

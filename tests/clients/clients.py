@@ -16,7 +16,8 @@ import pytest
 from archives import OCI_NAME, Oci, config_of, layer
 from conftest import Berthd
 from goprogram import go_program
-from rawhttp import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, sha256, sha512
+from rawhttp import (OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, sha256,
+                     sha512)
 
 VERSIONS = pathlib.Path(__file__).parent / "versions"
 BUILD_TIMEOUT_S = 3600
@@ -25,6 +26,8 @@ RUN_TIMEOUT_S = 300
 # none gets further than this machine.
 NOWHERE = "http://127.0.0.1:9"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFESTS = OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST
 REQUEST = re.compile(r'"([A-Z]+) (\S+)" (\d{3}) ')
 ARCHES = ("amd64", "arm64")
 
@@ -116,11 +119,12 @@ class View:
     def has_all(self, repo, ref):
         """Every blob and child below the manifest is in its repository."""
         found = self.manifest(repo, ref)
-        for child in found.get("manifests", ()):
-            self.has_all(repo, child["digest"])
-        blobs = found.get("layers", []) + (
+        parts = found.get("layers", []) + found.get("manifests", []) + (
             [found["config"]] if "config" in found else [])
-        for part in blobs:
+        for part in parts:
+            if part["mediaType"] in MANIFESTS:
+                self.has_all(repo, part["digest"])
+                continue
             data = self.blob(repo, part["digest"])
             assert data is not None and len(data) == part["size"], part
         return True
@@ -180,19 +184,24 @@ def there(second_server):
 
 # -- images ------------------------------------------------------------------
 
+def tars_of(seed):
+    """Two layers of a file each."""
+    return [layer(**{f"file-{number}": f"{seed} {number}\n" * 99})
+            for number in range(2)]
+
+
 class Image:
     """An image, or an index of one per architecture, as a layout in memory."""
 
-    def __init__(self, seed, arches=("amd64",), layers=2):
+    def __init__(self, seed, arches=("amd64",), tars=None):
         self.layout = Oci()
-        parts = [self._one(f"{seed} {arch}", arch, layers) for arch in arches]
+        parts = [self._one(arch, tars or tars_of(f"{seed} {arch}"))
+                 for arch in arches]
         self.children = [part["digest"] for part in parts]
         self.root = self.layout.index(*parts) if len(parts) > 1 else parts[0]
         self.digest = self.root["digest"]
 
-    def _one(self, seed, arch, layers):
-        tars = [layer(**{f"file-{number}": f"{seed} {number}\n" * 99})
-                for number in range(layers)]
+    def _one(self, arch, tars):
         blob = self.layout.blob
         manifest = {
             "schemaVersion": 2, "mediaType": OCI_MANIFEST,

@@ -11,7 +11,9 @@ import pytest
 
 from clients import (ARCHES, Image, here, program_fixture,  # noqa: F401
                      second_server, there)
+from figures import figure
 
+pytestmark = figure("real clients", "by cosign")
 cosign = program_fixture("cosign", COSIGN_PASSWORD="", COSIGN_EXPERIMENTAL="1")
 HTTP = "--allow-http-registry", "--allow-insecure-registry"
 SIGNATURE = "application/vnd.dev.cosign.artifact.sig.v1+json"

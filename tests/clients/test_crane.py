@@ -8,8 +8,10 @@ import archives
 from clients import (ARCHES, DOCKER_MANIFEST, Image, here,  # noqa: F401
                      program_fixture, second_server, there)
 from debian_image import write_small
+from figures import figure
 from rawhttp import sha256
 
+pytestmark = figure("real clients", "by crane")
 crane = program_fixture("crane")
 
 

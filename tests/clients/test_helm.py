@@ -6,8 +6,10 @@ import pytest
 
 import archives
 from clients import here, program_fixture  # noqa: F401
+from figures import figure
 from rawhttp import sha256
 
+pytestmark = figure("real clients", "by helm")
 helm = program_fixture("helm")
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
 CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"

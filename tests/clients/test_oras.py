@@ -8,8 +8,10 @@ import pytest
 from clients import (ARCHES, Image, View, here,  # noqa: F401
                      program_fixture, second_server, there)
 from conftest import Berthd
+from figures import figure
 from rawhttp import OCI_INDEX, OCI_MANIFEST, sha256
 
+pytestmark = figure("real clients", "by oras")
 oras = program_fixture("oras")
 KIND = "application/vnd.example.thing"
 SEED = 42

@@ -1,6 +1,5 @@
 """regctl: regclient's client."""
 
-import hashlib
 import json
 import random
 import re
@@ -11,8 +10,10 @@ import archives
 from clients import (ARCHES, DOCKER_MANIFEST, Image, here,  # noqa: F401
                      program_fixture, second_server, there)
 from cutter import Cutter
+from figures import figure
 from rawhttp import OCI_INDEX, OCI_MANIFEST, sha256, sha512
 
+pytestmark = figure("real clients", "by regctl")
 program = program_fixture("regctl")
 EMPTY = "application/vnd.oci.empty.v1+json"
 SEED = 42
