@@ -174,6 +174,18 @@ int req_digest(struct req *r, enum oci_code unsupported_code)
     }
 }
 
+bool req_is_encoded(struct req *r)
+{
+    struct slice coding = http_header(r->x, "Content-Encoding");
+
+    if (!coding.p || slice_is_nocase(coding, "identity"))
+        return false;
+    http_set(r->x, "Accept-Encoding", "identity");
+    reply_error_as(r, 415, OCI_UNSUPPORTED, NULL,
+                   "bodies with a Content-Encoding are not accepted");
+    return true;
+}
+
 int req_condition(struct req *r, struct store_condition *when)
 {
     if (etag_read_condition(r->x, when, &r->e) == 0)
@@ -223,7 +235,7 @@ int req_page(struct req *r, size_t fallback, size_t *n, const char **last)
 
     if (http_query_get(r->x, "n", &text, NULL) < 0 ||
         http_query_get(r->x, "last", last, NULL) < 0) {
-        reply_error(r, OCI_PAGINATION_NUMBER_INVALID, "malformed query");
+        reply_error_as(r, 400, OCI_UNSUPPORTED, NULL, "malformed query");
         return -1;
     }
     *n = fallback;
@@ -235,8 +247,8 @@ int req_page(struct req *r, size_t fallback, size_t *n, const char **last)
             text = "";
     }
     if (!text[0]) {
-        reply_error(r, OCI_PAGINATION_NUMBER_INVALID,
-                    "n is no number of entries");
+        reply_error_as(r, 400, OCI_UNSUPPORTED, NULL,
+                       "n is no number of entries");
         return -1;
     }
     if (!num_parse_u64(slice_of(text), UINT64_MAX, &value) || value > 1000)
@@ -313,19 +325,24 @@ static enum policy_action action_of(const struct route *route,
     }
 }
 
+static enum policy_answer ask(struct req *r, enum http_method method)
+{
+    return policy_may(&r->api->policy, action_of(&r->route, method),
+                      r->route.name);
+}
+
+/* Allow: those of methods that the caller may use here. */
 static void set_allow(struct req *r, unsigned methods)
 {
     static const char *const names[] = {
-        [HTTP_GET] = "GET",        [HTTP_HEAD] = "HEAD",
-        [HTTP_POST] = "POST",      [HTTP_PUT] = "PUT",
-        [HTTP_PATCH] = "PATCH",    [HTTP_DELETE] = "DELETE",
-        [HTTP_OPTIONS] = "OPTIONS"};
+        [HTTP_GET] = "GET", [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
+        [HTTP_PUT] = "PUT", [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE"};
     char text[64] = "";
 
     for (size_t i = 0; i < array_len(names); i++) {
         size_t used = strlen(text);
 
-        if (methods & (1U << i))
+        if ((methods & BIT(i)) && ask(r, (enum http_method)i) == POLICY_YES)
             snprintf(text + used, sizeof(text) - used, "%s%s", used ? ", " : "",
                      names[i]);
     }
@@ -343,19 +360,21 @@ static const char *copy_slice(struct req *r, struct slice s)
 
 static bool is_allowed(struct req *r)
 {
-    enum policy_action action = action_of(&r->route, http_method(r->x));
+    enum policy_answer answer = ask(r, http_method(r->x));
 
-    switch (policy_may(&r->api->policy, action, r->route.name)) {
-    case POLICY_YES:
+    if (answer == POLICY_YES)
         return true;
-    case POLICY_READ_ONLY:
-        reply_error(r, OCI_UNSUPPORTED, "the registry is read-only");
-        return false;
-    case POLICY_DISABLED:
-    default:
-        reply_error(r, OCI_UNSUPPORTED, "deleting is switched off");
-        return false;
-    }
+    set_allow(r, routes[r->route.kind].methods);
+    reply_error(r, OCI_UNSUPPORTED,
+                answer == POLICY_READ_ONLY ? "the registry is read-only"
+                                           : "deleting is switched off");
+    return false;
+}
+
+void reply_in_use(struct req *r, const char *what)
+{
+    set_allow(r, routes[r->route.kind].methods & ~BIT(HTTP_DELETE));
+    reply_error(r, OCI_UNSUPPORTED, "the %s is in use: %s", what, r->e.msg);
 }
 
 static void dispatch(struct req *r)

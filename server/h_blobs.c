@@ -113,7 +113,8 @@ static void send_blob(struct req *r)
     if (ranges == RANGE_UNSATISFIABLE) {
         close(get->fd);
         http_setf(r->x, "Content-Range", "bytes */%lld", (long long)get->size);
-        reply_error(r, OCI_RANGE_INVALID, "the range is outside of the blob");
+        reply_error_as(r, 416, OCI_SIZE_INVALID, NULL,
+                       "the range is outside of the blob");
         return;
     }
     set_blob_headers(r);
@@ -165,7 +166,7 @@ static void after_delete(struct req *r)
     } else if (r->e.code == ERR_NOT_FOUND) {
         reply_error(r, OCI_BLOB_UNKNOWN, "the blob is not in the repository");
     } else if (r->e.code == ERR_BUSY) {
-        reply_error(r, OCI_UNSUPPORTED, "the blob is in use: %s", r->e.msg);
+        reply_in_use(r, "blob");
     } else if (r->e.code == ERR_CONDITION) {
         reply_error_as(r, 412, OCI_DENIED, NULL, r->e.msg);
     } else {

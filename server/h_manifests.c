@@ -223,16 +223,10 @@ static bool collect_tags(struct req *r, struct manifest_put *put)
 static void h_put(struct req *r)
 {
     struct manifest_put *put = req_alloc(r, sizeof(*put));
-    struct slice coding = http_header(r->x, "Content-Encoding");
 
     r->state = put;
-    if (!put)
+    if (!put || req_is_encoded(r))
         return;
-    if (coding.p && !slice_is_nocase(coding, "identity")) {
-        reply_error_as(r, 415, OCI_UNSUPPORTED, NULL,
-                       "bodies with a Content-Encoding are not accepted");
-        return;
-    }
     if (r->by_tag)
         put->tags[put->tag_count++] = r->ref;
     else if (!collect_tags(r, put))
@@ -252,7 +246,7 @@ static void after_delete(struct req *r)
     else if (r->e.code == ERR_NOT_FOUND)
         reply_error(r, OCI_MANIFEST_UNKNOWN, "%s", r->e.msg);
     else if (r->e.code == ERR_BUSY)
-        reply_error(r, OCI_UNSUPPORTED, "the manifest is in use: %s", r->e.msg);
+        reply_in_use(r, "manifest");
     else if (r->e.code == ERR_CONDITION)
         reply_error_as(r, 412, OCI_DENIED, NULL, r->e.msg);
     else

@@ -49,17 +49,6 @@ static bool is_chunk_right(struct req *r, const struct upload_info *info)
     return true;
 }
 
-static bool is_encoded(struct req *r)
-{
-    struct slice coding = http_header(r->x, "Content-Encoding");
-
-    if (!coding.p || slice_is_nocase(coding, "identity"))
-        return false;
-    reply_error_as(r, 415, OCI_UNSUPPORTED, NULL,
-                   "bodies with a Content-Encoding are not accepted");
-    return true;
-}
-
 /* The session could not be had. */
 static void refuse(struct req *r)
 {
@@ -124,7 +113,7 @@ static void h_write(struct req *r)
     struct upload_req *u = r->state;
 
     u->finishes = http_method(r->x) == HTTP_PUT;
-    if (is_encoded(r))
+    if (req_is_encoded(r))
         return;
     if (take(r, r->ref))
         write_body(r);
@@ -214,7 +203,7 @@ void upload_whole_body(struct req *r, const char *id)
     struct upload_req *u = req_alloc(r, sizeof(*u));
 
     r->state = u;
-    if (!u || is_encoded(r))
+    if (!u)
         return;
     u->finishes = true;
     if (take(r, id))

@@ -100,6 +100,7 @@ void h_uploads(struct req *r)
         reply_error(r, OCI_DIGEST_INVALID, "the digest is malformed");
         return;
     }
-    if (begin(r, digest_alg(&r->digest), &info))
+    /* Before there is a session that nobody would come back to. */
+    if (!req_is_encoded(r) && begin(r, digest_alg(&r->digest), &info))
         upload_whole_body(r, info.id);
 }

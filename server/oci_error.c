@@ -23,8 +23,6 @@ static const struct {
     [OCI_DENIED] = {"DENIED", 403},
     [OCI_UNSUPPORTED] = {"UNSUPPORTED", 405},
     [OCI_TOOMANYREQUESTS] = {"TOOMANYREQUESTS", 429},
-    [OCI_RANGE_INVALID] = {"RANGE_INVALID", 416},
-    [OCI_PAGINATION_NUMBER_INVALID] = {"PAGINATION_NUMBER_INVALID", 400},
     [OCI_UNAVAILABLE] = {"UNAVAILABLE", 503},
     [OCI_UNKNOWN] = {"UNKNOWN", 500},
 };
@@ -80,17 +78,17 @@ size_t oci_error_body(enum oci_code code, const char *message,
 enum oci_code oci_error_for_status(int status)
 {
     switch (status) {
-    case 405:
-    case 501:
-    case 505:
-        return OCI_UNSUPPORTED;
+    case 408: /* fewer bytes came than were told */
     case 413:
     case 414:
     case 431:
         return OCI_SIZE_INVALID;
+    case 501:
+    case 505:
+        return OCI_UNSUPPORTED;
     case 503:
         return OCI_UNAVAILABLE;
     default:
-        return OCI_UNKNOWN;
+        return status < 500 ? OCI_UNSUPPORTED : OCI_UNKNOWN;
     }
 }

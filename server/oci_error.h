@@ -1,6 +1,6 @@
 /*
  * Error codes on the wire, their usual status and the JSON body.
- * Spec: OCI distribution, Error Codes; WIRE table of peers for the rest.
+ * Spec: OCI distribution, Error Codes.
  */
 #ifndef BERTH_SERVER_OCI_ERROR_H
 #define BERTH_SERVER_OCI_ERROR_H
@@ -22,9 +22,7 @@ enum oci_code {
     OCI_DENIED,
     OCI_UNSUPPORTED,
     OCI_TOOMANYREQUESTS,
-    /* Not in the specification's list, but in its peers' use. */
-    OCI_RANGE_INVALID,
-    OCI_PAGINATION_NUMBER_INVALID,
+    /* Of 5xx answers only: those of 4xx must have one of the list's. */
     OCI_UNAVAILABLE,
     OCI_UNKNOWN,
 };

@@ -52,12 +52,16 @@ void reply_error(struct req *r, enum oci_code code, const char *fmt, ...)
 /* With another status than the code's own, and JSON detail or NULL. */
 void reply_error_as(struct req *r, int status, enum oci_code code,
                     const char *detail, const char *message);
+/* 405 to a DELETE of what, which something else needs; r->e names that. */
+void reply_in_use(struct req *r, const char *what);
 /* A failure of the store that no handler knows better. */
 void reply_failure(struct req *r, const struct err *e);
 void reply_json(struct req *r, char *text); /* frees text; NULL: 503 */
 
 /* Parse r->ref as a digest; replies 400 when malformed. Returns 0, or -1. */
 must_check int req_digest(struct req *r, enum oci_code unsupported_code);
+/* Is the body in some coding?  Then it was refused with 415. */
+must_check bool req_is_encoded(struct req *r);
 /* If-Match and If-None-Match of a write; replies 400 when malformed. */
 must_check int req_condition(struct req *r, struct store_condition *when);
 /*

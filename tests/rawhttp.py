@@ -4,6 +4,8 @@ import hashlib
 import json
 import socket
 
+import promises
+
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -100,6 +102,7 @@ class Client:
             answer.body = self._exactly(int(answer["content-length"]))
         if (answer["connection"] or "").lower() == "close":
             self.close()
+        promises.check(answer)
         return answer
 
     def __call__(self, method, path, body=None, headers=None, chunked=None):

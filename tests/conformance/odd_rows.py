@@ -368,10 +368,12 @@ ROWS = {
     67: ("deletes of what is in use",
          [put_manifest("a", 201),
           delete(f"{R}/blobs/{{blob}}", 405, "UNSUPPORTED",
+                 has={"allow": "GET, HEAD"},
                  check=lambda a, n: names_digest(a)),
           put_manifest("all", 201, kind=OCI_INDEX, body=lambda n: n.index(
               n.child(n["image"], len(image_bytes(n))))),
           delete(f"{R}/manifests/{{image}}", 405, "UNSUPPORTED",
+                 has={"allow": "GET, HEAD, PUT"},
                  check=lambda a, n: names_digest(a)),
           get(f"{R}/blobs/{{blob}}", content=DATA),
           get(f"{R}/manifests/{{image}}")]),
@@ -379,7 +381,7 @@ ROWS = {
          [put_manifest("a", 201), put_manifest("b", 201),
           tags_are(query="?n=0"),
           get(f"{R}/tags/list?n=0", has={"link": None})] +
-         [get(f"{R}/tags/list?n={n}", 400, "PAGINATION_NUMBER_INVALID")
+         [get(f"{R}/tags/list?n={n}", 400, "UNSUPPORTED")
           for n in ("-1", "abc", "1.5", "")] +
          [get(f"{R}/tags/list?n=1", has={
              "link": f'<{R}/tags/list?n=1&last=a>; rel="next"'}),
@@ -453,7 +455,12 @@ ROWS = {
                  413), absent("a")]),
     88: ("bodies with a coding",
          [patch("{session}", 415, "UNSUPPORTED", body=b"x",
-                headers={"Content-Encoding": "gzip"}), empty_session(),
+                headers={"Content-Encoding": "gzip"},
+                has={"accept-encoding": "identity"}), empty_session(),
+          post(f"{R}/blobs/uploads/?digest={sha256(b'x')}", 415,
+               "UNSUPPORTED", body=b"x",
+               headers={"Content-Encoding": "gzip"}),
+          head(f"{R}/blobs/{sha256(b'x')}", 404),
           put("{session}?digest=" + sha256(b"x"), 415, "UNSUPPORTED",
               body=b"x", headers={"Content-Encoding": "zstd"}),
           empty_session(), usable_session(),

@@ -38,6 +38,23 @@ def test_single_post(http, repo):
     assert http("POST", path + EMPTY, chunked=[]).status == 201
 
 
+def test_refused_single_post_opens_no_session(berthd):
+    """Nobody was told of it; as many as there may be would push one out."""
+    http = berthd.client()
+    waiting = http.begin("a")
+    post = (f"POST /v2/a/blobs/uploads/?digest={sha256(b'x')} HTTP/1.1\r\n"
+            "Host: x\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n\r\nx"
+            ).encode()
+    for _ in range(20):
+        http.close()  # a connection takes a thousand requests
+        http.send(post * 500)
+        for _ in range(500):
+            assert http.read("POST").status == 415
+    http.close()
+    assert http("GET", waiting).status == 204
+    http.close()
+
+
 def test_streamed(http, repo):
     chunks = [bytes([i]) * 50000 for i in range(20)]
     data = b"".join(chunks)
