@@ -152,21 +152,30 @@ static void discard(struct store *s, struct upload *u)
     upload_free(u);
 }
 
-/* Under lock: take out the session that was idle longest; NULL when none. */
-static struct upload *take_longest_idle(struct store *s)
+/* Is a to be dropped before b?  Empty ones first: whoever begins thousands of
+ * them costs nobody the bytes of an upload. */
+static bool is_lesser(const struct upload *a, const struct upload *b)
 {
-    struct upload *u, *next, *worst = NULL;
+    if (a->has_file != b->has_file)
+        return !a->has_file;
+    return a->used_ms < b->used_ms;
+}
+
+/* Under lock: take out the least session that is free; NULL when none. */
+static struct upload *take_least(struct store *s)
+{
+    struct upload *u, *next, *least = NULL;
 
     HASH_ITER (hh, s->uploads.by_id, u, next) {
         /* cppcheck-suppress uninitvar; HASH_ITER sets it */
-        if (!u->is_busy && (!worst || u->used_ms < worst->used_ms))
-            worst = u;
+        if (!u->is_busy && (!least || is_lesser(u, least)))
+            least = u;
     }
-    if (worst) {
-        HASH_DEL(s->uploads.by_id, worst);
+    if (least) {
+        HASH_DEL(s->uploads.by_id, least);
         s->uploads.count--;
     }
-    return worst;
+    return least;
 }
 
 int upload_begin(struct store *s, const char *repo, enum hash_alg alg,
@@ -185,7 +194,7 @@ int upload_begin(struct store *s, const char *repo, enum hash_alg alg,
     u->wants_sha512 = alg == HASH_SHA512;
     pthread_mutex_lock(&s->uploads.lock);
     if (s->uploads.count >= UPLOAD_MAX_SESSIONS)
-        victim = take_longest_idle(s);
+        victim = take_least(s);
     rc = table_add(s, u, e);
     pthread_mutex_unlock(&s->uploads.lock);
     if (victim)

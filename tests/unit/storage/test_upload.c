@@ -256,6 +256,26 @@ static void test_sessions_at_rest(void **state)
     assert_int_equal(lowest_free_fd(), before);
 }
 
+/* Thousands of empty sessions cost nobody an upload that has bytes. */
+static void test_flood_of_sessions(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u = kit_begin(k, "r");
+    char id[UPLOAD_ID_LEN + 1];
+    struct upload_info info;
+    struct err e = {0};
+
+    upload_id(u, id);
+    append(k, u, "hello");
+    record(k, u);
+    upload_release(k->store, u);
+    usleep(2000); /* the clock of idleness counts milliseconds */
+    for (int i = 0; i < 10050; i++)
+        assert_int_equal(upload_begin(k->store, "q", HASH_SHA256, &info, &e),
+                         0);
+    assert_int_equal(upload_offset(kit_take(k, "r", id)), 5);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_setup, kit_teardown)
 
 int main(void)
@@ -265,6 +285,7 @@ int main(void)
         T(test_crash_before_commit), T(test_crash_and_finish),
         T(test_healed_and_failed),   T(test_no_descriptor),
         T(test_file_too_large),      T(test_sessions_at_rest),
+        T(test_flood_of_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
