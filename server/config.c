@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "auth/pattern.h"
 #include "base/io.h"
@@ -28,6 +29,8 @@ enum kind {
 #define AT(member)   offsetof(struct config, member)
 #define HTTP(member) offsetof(struct config, http.member)
 #define HOUR_MS      3600000
+
+_Static_assert(CONFIG_MAX_LIST <= FORWARDED_NETS, "every network fits");
 
 /* Every key: name, kind, bounds of numbers, where it goes. */
 static const struct {
@@ -55,6 +58,8 @@ static const struct {
     {"max-connections", KIND_UNSIGNED, 1, 1000000, HTTP(connections)},
     {"max-connections-per-address", KIND_UNSIGNED, 0, 1000000,
      HTTP(per_address)},
+    {"trusted-proxies", KIND_LIST, 0, 0, AT(trusted)},
+    {"forwarded-header", KIND_STRING, 0, 0, AT(forwarded_header)},
     {"requests-per-connection", KIND_UNSIGNED, 1, 1000000000, HTTP(requests)},
     {"pipeline-bytes", KIND_SIZE, 64, 1 << 20, HTTP(pipeline_bytes)},
     {"head-timeout", KIND_UNSIGNED, 10, HOUR_MS, HTTP(header_ms)},
@@ -117,9 +122,11 @@ void config_free(struct config *c)
 {
     config_list_clear(&c->listen);
     config_list_clear(&c->sparse);
+    config_list_clear(&c->trusted);
     free(c->root);
     free(c->log_file);
     free(c->log_level);
+    free(c->forwarded_header);
     *c = (struct config){0};
 }
 
@@ -206,8 +213,31 @@ static int take_number(void *at, enum kind kind, long number)
     return 0;
 }
 
+static int take_trust(struct config *c, const char *path, struct err *e)
+{
+    struct forwarded_trust *t = &c->trust;
+    const char *header = c->forwarded_header;
+
+    *t = (struct forwarded_trust){.count = c->trusted.count};
+    for (size_t i = 0; i < t->count; i++) {
+        if (!ip_net_parse(slice_of(c->trusted.at[i]), &t->nets[i]))
+            return err_set(e, ERR_INVALID,
+                           "%s: trusted-proxies: '%.80s' is no address and no "
+                           "network such as 192.0.2.0/24",
+                           path, c->trusted.at[i]);
+    }
+    if (header && strcasecmp(header, "Forwarded") == 0)
+        t->is_rfc7239 = true;
+    else if (header && strcasecmp(header, "X-Forwarded-For") != 0)
+        return err_set(e, ERR_INVALID,
+                       "%s: forwarded-header is not X-Forwarded-For or "
+                       "Forwarded",
+                       path);
+    return 0;
+}
+
 /* What the kind of a key does not say. */
-static int check_values(const struct config *c, const char *path, struct err *e)
+static int check_values(struct config *c, const char *path, struct err *e)
 {
     for (size_t i = 0; i < c->sparse.count; i++) {
         if (!pattern_is_valid(slice_of(c->sparse.at[i])))
@@ -216,7 +246,7 @@ static int check_values(const struct config *c, const char *path, struct err *e)
                            "repository names",
                            path, c->sparse.at[i]);
     }
-    return 0;
+    return take_trust(c, path, e);
 }
 
 static int take_key(struct config *c, cfg_t *cfg, size_t i, const char *path,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "server/http/forwarded.h"
 #include "server/http/http.h"
 
 #define CONFIG_MAX_LIST 16
@@ -38,6 +39,9 @@ struct config {
     int64_t min_free_bytes; /* -1: automatic */
     int64_t drain_timeout_ms;
     struct http_limits http;
+    struct config_list trusted;   /* networks of proxies */
+    char *forwarded_header;       /* NULL: X-Forwarded-For */
+    struct forwarded_trust trust; /* the same, read */
 };
 
 /* Defaults; strings are owned, free with config_free(). */

@@ -159,6 +159,7 @@ static int start_http(struct daemon *d, const char *const *listen, size_t n,
     };
 
     opts.limits = d->config.http;
+    opts.trust = &d->config.trust;
     d->api = (struct api_opts){
         .store = d->store,
         .workq = d->workq,

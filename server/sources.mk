@@ -14,7 +14,9 @@ SERVER_SRC := \
 	server/http/bodyread.c \
 	server/http/conn.c \
 	server/http/exchange.c \
+	server/http/forwarded.c \
 	server/http/head.c \
+	server/http/ip.c \
 	server/http/listen.c \
 	server/http/peers.c \
 	server/http/pool.c \
@@ -39,8 +41,10 @@ UNIT_TESTS += \
 	tests/unit/server/test_router.c \
 	tests/unit/server/http/test_body.c \
 	tests/unit/server/http/test_engine.c \
+	tests/unit/server/http/test_forwarded.c \
 	tests/unit/server/http/test_fuzz.c \
 	tests/unit/server/http/test_head.c \
+	tests/unit/server/http/test_ip.c \
 	tests/unit/server/http/test_overload.c \
 	tests/unit/server/http/test_peers.c \
 	tests/unit/server/http/test_target.c

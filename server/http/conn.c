@@ -314,6 +314,10 @@ static void head_done(struct conn *c, struct http_exchange *x)
         reply_engine(x, 204, "");
         return;
     }
+    if (!exchange_name_client(x)) {
+        reply_engine(x, 503, "too many requests of one client at once");
+        return;
+    }
     x->is_given = true;
     s->app.on_request(x, s->app.ctx);
 }
@@ -521,7 +525,7 @@ void conn_kick_in(struct conn *c, unsigned ms)
     event_add(&c->ev_kick, &tv);
 }
 
-void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback,
+void conn_open(struct lane_ctx *lc, int fd, const struct sockaddr *sa,
                struct peer *source)
 {
     struct http_server *s = lc->server;
@@ -536,8 +540,9 @@ void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback,
     c->lc = lc;
     c->source = source;
     stream_init_clear(&c->stream, fd);
-    memcpy(c->peer, peer, sizeof(c->peer));
-    c->is_loopback = is_loopback;
+    listen_format(sa, c->peer, NULL);
+    c->ip = ip_of(sa);
+    c->is_trusted = forwarded_is_trusted(&s->trust, &c->ip);
     event_assign(&c->ev_read, base, fd, EV_READ | EV_PERSIST, on_event, c);
     event_assign(&c->ev_write, base, fd, EV_WRITE, on_event, c);
     evtimer_assign(&c->ev_timer, base, on_timer, c);

@@ -32,7 +32,7 @@ struct http_exchange *exchange_new(struct conn *c)
         raw[i] = (unsigned char)(id >> (56 - 8 * i));
     num_hex(raw, sizeof(raw), x->id);
     memcpy(x->peer, c->peer, sizeof(x->peer));
-    x->is_loopback = c->is_loopback;
+    x->is_loopback = ip_is_loopback(&c->ip);
     pthread_mutex_lock(&s->lock);
     s->exchanges++;
     pthread_mutex_unlock(&s->lock);
@@ -50,6 +50,43 @@ static void exchange_free(struct http_exchange *x)
     s->exchanges--;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* Walk the lines of the header that counts, from the last to the first. */
+static struct ip client_of(const struct http_exchange *x)
+{
+    const struct forwarded_trust *t = &x->server->trust;
+    const char *name = forwarded_header(t);
+    struct ip client = x->conn->ip;
+
+    for (unsigned i = x->head.header_count; i-- > 0;) {
+        const struct head_header *f = &x->head.headers[i];
+
+        if (slice_is_nocase(head_slice(x->head_bytes, f->name), name) &&
+            !forwarded_walk(t, head_slice(x->head_bytes, f->value), &client))
+            break;
+    }
+    return client;
+}
+
+bool exchange_name_client(struct http_exchange *x)
+{
+    struct http_server *s = x->server;
+    struct ip client;
+
+    if (!x->conn->is_trusted)
+        return true;
+    client = client_of(x);
+    if (memcmp(&client, &x->conn->ip, sizeof(client)) == 0)
+        return true;
+    memcpy(x->via, x->peer, sizeof(x->via));
+    ip_format(&client, x->peer);
+    x->is_loopback = ip_is_loopback(&client);
+    if (x->is_loopback || s->limits.per_address == 0 ||
+        forwarded_is_trusted(&s->trust, &client))
+        return true;
+    x->source = peers_enter(&s->peers, &client, s->limits.per_address);
+    return x->source != NULL;
 }
 
 void exchange_tell(struct http_exchange *x, bool is_cut)
@@ -72,6 +109,7 @@ void exchange_tell(struct http_exchange *x, bool is_cut)
     r.is_cut = is_cut;
     r.id = x->id;
     r.peer = x->peer;
+    r.via = x->via[0] ? x->via : NULL;
     r.note = x->note;
     s->app.on_done(&r, s->app.ctx);
 }
@@ -79,6 +117,8 @@ void exchange_tell(struct http_exchange *x, bool is_cut)
 void exchange_detach(struct http_exchange *x)
 {
     x->conn = NULL;
+    peers_leave(&x->server->peers, x->source);
+    x->source = NULL;
     if (x->block)
         pool_put(&x->server->pool, x->block);
     x->block = NULL;

@@ -46,6 +46,7 @@
 
 struct http_server;
 struct http_exchange;
+struct forwarded_trust;
 
 /* Every limit of the engine; http_limits_default() fills them all. */
 struct http_limits {
@@ -62,7 +63,8 @@ struct http_limits {
     size_t linger_bytes;   /* ... or 1 MiB read */
     size_t drop_bytes;    /* unread body dropped to keep a connection: 64 KiB */
     unsigned connections; /* cap: 20000, lowered to NOFILE - 512 */
-    unsigned per_address; /* the same from one address: 1000; 0: no cap */
+    unsigned per_address; /* the same from one address: 1000; 0: no cap.
+                             Through a trusted proxy: requests under way */
     unsigned requests;    /* per connection: 1000, then Connection: close */
     size_t pipeline_bytes; /* taken in behind the request that is answered:
                               4 KiB; more waits unread */
@@ -83,7 +85,8 @@ struct http_record {
     uint64_t ms;
     bool is_cut; /* the answer did not go out whole */
     const char *id;
-    const char *peer;
+    const char *peer; /* the client; without a port when a proxy named it */
+    const char *via;  /* the trusted proxy that did, or NULL */
     const char *note; /* http_note(), or NULL */
 };
 
@@ -113,6 +116,8 @@ struct http_server_opts {
     size_t lane_count;
     struct http_limits limits;
     struct http_app app;
+    /* Proxies that say who their client is; NULL: none.  Copied. */
+    const struct forwarded_trust *trust;
 };
 
 /*
@@ -212,6 +217,7 @@ bool http_has_body(const struct http_exchange *x);
 /* Content-Length; -1 when the body is chunked, 0 when there is none. */
 int64_t http_content_length(const struct http_exchange *x);
 const char *http_id(const struct http_exchange *x);
+/* The client: who is connected, or whom a trusted proxy names. */
 const char *http_peer(const struct http_exchange *x);
 bool http_peer_is_loopback(const struct http_exchange *x);
 

@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "server/http/body.h"
+#include "server/http/forwarded.h"
 #include "server/http/head.h"
 #include "server/http/http.h"
 #include "server/http/peers.h"
@@ -54,6 +55,7 @@ struct lane_ctx {
 struct http_server {
     struct http_limits limits;
     struct http_app app;
+    struct forwarded_trust trust;
     char *common_headers;
     struct listener *listeners;
     size_t listener_count;
@@ -94,7 +96,8 @@ struct conn {
     unsigned requests;
     bool close_after; /* no further request on this connection */
     bool is_broken;   /* to be closed by conn_run() */
-    bool is_loopback;
+    struct ip ip;
+    bool is_trusted;     /* a proxy that says who its client is */
     struct peer *source; /* NULL: not counted */
     /* Speed of the body or the answer. */
     bool is_first_window, was_stalled;
@@ -122,6 +125,8 @@ struct http_exchange {
     int64_t start_ms;
     char id[HTTP_ID_SIZE];
     char peer[HTTP_PEER_SIZE];
+    char via[HTTP_PEER_SIZE]; /* empty: peer is connected to us */
+    struct peer *source;      /* of a client behind a proxy, if counted */
     bool is_loopback;
     bool is_given; /* the application has seen it */
     bool is_dead;  /* on_abort is due or done */
@@ -160,7 +165,7 @@ struct http_exchange {
  * Take a fresh socket, and its place in the table of addresses; on failure
  * the socket is closed and the place given up.
  */
-void conn_open(struct lane_ctx *lc, int fd, const char *peer, bool is_loopback,
+void conn_open(struct lane_ctx *lc, int fd, const struct sockaddr *sa,
                struct peer *source);
 /* Let conn_run() run soon, from the loop. */
 void conn_kick(struct conn *c);
@@ -186,6 +191,11 @@ bool conn_is_draining(const struct conn *c);
 
 /* NULL: no memory. */
 struct http_exchange *exchange_new(struct conn *c);
+/*
+ * The head is complete: if a trusted proxy sent it, find out who the client
+ * is.  false: that one has its share of requests under way already.
+ */
+must_check bool exchange_name_client(struct http_exchange *x);
 /* on_done, once. */
 void exchange_tell(struct http_exchange *x, bool is_cut);
 /* The connection lets go. */
@@ -211,7 +221,6 @@ bool reply_run(struct conn *c);
 
 /* ---- listen.c ----------------------------------------------------------- */
 
-struct sockaddr;
 must_check int listen_open(const char *text, struct listener *out,
                            struct err *e);
 /* "127.0.0.1:5000", "[::1]:5000" */

@@ -20,20 +20,16 @@ void peers_free(struct peers *p)
 }
 
 /* The /64 of an IPv6 address; an IPv4 one, also a mapped one, is distinct. */
-static uint64_t address_of(const struct sockaddr *sa)
+static uint64_t address_of(const struct ip *ip)
 {
-    const struct sockaddr_in6 *v6 = (const void *)sa;
-    const struct sockaddr_in *v4 = (const void *)sa;
     uint64_t high;
-    uint32_t low;
+    uint32_t v4;
 
-    if (sa->sa_family != AF_INET6)
-        return v4->sin_addr.s_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-        memcpy(&low, v6->sin6_addr.s6_addr + 12, sizeof(low));
-        return low;
+    if (ip_is_v4(ip)) {
+        memcpy(&v4, ip->bytes + 12, sizeof(v4));
+        return v4;
     }
-    memcpy(&high, v6->sin6_addr.s6_addr, sizeof(high));
+    memcpy(&high, ip->bytes, sizeof(high));
     return high;
 }
 
@@ -46,10 +42,9 @@ static struct peer **bucket(struct peers *p, uint64_t address)
     return &p->buckets[(h >> 32) % PEERS_BUCKETS];
 }
 
-struct peer *peers_enter(struct peers *p, const struct sockaddr *sa,
-                         unsigned max)
+struct peer *peers_enter(struct peers *p, const struct ip *ip, unsigned max)
 {
-    uint64_t address = address_of(sa);
+    uint64_t address = address_of(ip);
     struct peer **head, *peer;
 
     pthread_mutex_lock(&p->lock);

@@ -335,6 +335,8 @@ void reply_engine(struct http_exchange *x, int status, const char *why)
     x->headers = NULL;
     if (status == 405 || status == 204)
         http_set(x, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    if (status == 503)
+        http_set(x, "Retry-After", "1");
     if (!has_no_body(status))
         len = error_text(x, status, why, text);
     http_reply(x, status, text, len);

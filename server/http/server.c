@@ -151,22 +151,23 @@ static void on_exhausted(struct lane_ctx *lc, int listen_fd)
 static void take_client(struct lane_ctx *lc, int fd, const struct sockaddr *sa)
 {
     struct http_server *s = lc->server;
-    char text[HTTP_PEER_SIZE];
+    struct ip ip = ip_of(sa);
     struct peer *source = NULL;
-    bool is_loopback, is_counted;
+    bool is_counted;
     int one = 1;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    listen_format(sa, text, &is_loopback);
-    is_counted = !is_loopback && s->limits.per_address > 0;
+    /* Behind a trusted proxy each request counts for its own client. */
+    is_counted = s->limits.per_address > 0 && !ip_is_loopback(&ip) &&
+                 !forwarded_is_trusted(&s->trust, &ip);
     if (is_counted)
-        source = peers_enter(&s->peers, sa, s->limits.per_address);
+        source = peers_enter(&s->peers, &ip, s->limits.per_address);
     if ((is_counted && !source) || !make_room(lc)) {
         peers_leave(&s->peers, source);
         refuse(fd);
         return;
     }
-    conn_open(lc, fd, text, is_loopback, source);
+    conn_open(lc, fd, sa, source);
 }
 
 static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
@@ -351,6 +352,8 @@ int http_server_start(const struct http_server_opts *opts,
     s->limits = opts->limits;
     lower_cap(&s->limits);
     s->app = opts->app;
+    if (opts->trust)
+        s->trust = *opts->trust;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     pool_init(&s->pool, s->limits.pool_bytes);

@@ -11,31 +11,12 @@
 
 #include "base/defs.h"
 
-union address {
-    struct sockaddr sa;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static union address address(const char *text)
-{
-    union address a;
-
-    memset(&a, 0, sizeof(a));
-    a.sa.sa_family = strchr(text, ':') ? AF_INET6 : AF_INET;
-    assert_int_equal(inet_pton(a.sa.sa_family, text,
-                               a.sa.sa_family == AF_INET
-                                   ? (void *)&a.v4.sin_addr
-                                   : (void *)&a.v6.sin6_addr),
-                     1);
-    return a;
-}
-
 static struct peer *enter(struct peers *p, const char *text)
 {
-    union address a = address(text);
+    struct ip ip;
 
-    return peers_enter(p, &a.sa, 2);
+    assert_true(ip_parse(slice_of(text), &ip));
+    return peers_enter(p, &ip, 2);
 }
 
 static void test_limit(void **state)
