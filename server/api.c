@@ -16,8 +16,7 @@
 #include "server/etag.h"
 #include "server/req.h"
 
-/* ---- steps -----------------------------------------------------------------
- */
+/* ---- steps -------------------------------------------------------------- */
 
 static void on_message(struct lane_msg *m)
 {
@@ -81,8 +80,7 @@ void *req_alloc(struct req *r, size_t size)
     return p;
 }
 
-/* ---- replies ---------------------------------------------------------------
- */
+/* ---- replies ------------------------------------------------------------ */
 
 void reply_error_as(struct req *r, int status, enum oci_code code,
                     const char *detail, const char *message)
@@ -155,8 +153,7 @@ size_t api_error_body(int status, const char *why, char *out, size_t cap,
     return oci_error_body(oci_error_for_status(status), why, NULL, out, cap);
 }
 
-/* ---- shared by handlers
- * ------------------------------------------------------ */
+/* ---- shared by handlers ------------------------------------------------- */
 
 int req_digest(struct req *r, enum oci_code unsupported_code)
 {
@@ -228,6 +225,14 @@ void set_digest(struct req *r, const struct digest *d)
     http_set(r->x, "Docker-Content-Digest", digest_format(d, text));
 }
 
+void set_session(struct req *r, const struct upload_info *info)
+{
+    set_location(r, "blobs/uploads", info->id);
+    http_set(r->x, "Docker-Upload-UUID", info->id);
+    http_setf(r->x, "Range", "0-%lld",
+              (long long)(info->offset > 0 ? info->offset - 1 : 0));
+}
+
 int req_page(struct req *r, size_t fallback, size_t *n, const char **last)
 {
     const char *text = NULL;
@@ -273,8 +278,7 @@ void append_encoded(char *out, size_t size, const char *s)
     out[o] = '\0';
 }
 
-/* ---- dispatch
- * ---------------------------------------------------------------- */
+/* ---- dispatch ----------------------------------------------------------- */
 
 #define BIT(method) (1U << (method))
 #define READS       (BIT(HTTP_GET) | BIT(HTTP_HEAD))
@@ -419,8 +423,7 @@ void api_on_request(struct http_exchange *x, void *ctx)
     dispatch(r);
 }
 
-/* ---- worker contexts ------------------------------------------------------
- */
+/* ---- worker contexts ---------------------------------------------------- */
 
 int api_worker_init(void *arg, void **ctx, struct err *e)
 {

@@ -60,8 +60,7 @@ static void set_link(struct req *r, const char *path, const char *last,
     http_setf(r->x, "Link", "%s>; rel=\"next\"", link);
 }
 
-/* ---- tags
- * --------------------------------------------------------------------- */
+/* ---- tags --------------------------------------------------------------- */
 
 static void read_tags(struct req *r, struct store_reader *reader)
 {
@@ -105,8 +104,7 @@ void h_tags(struct req *r)
         req_work(r, WORK_READ, read_tags, after_tags);
 }
 
-/* ---- catalog
- * ------------------------------------------------------------------- */
+/* ---- catalog ------------------------------------------------------------ */
 
 static void read_catalog(struct req *r, struct store_reader *reader)
 {
@@ -142,8 +140,7 @@ void h_catalog(struct req *r)
         req_work(r, WORK_READ, read_catalog, after_catalog);
 }
 
-/* ---- referrers
- * ------------------------------------------------------------------ */
+/* ---- referrers ---------------------------------------------------------- */
 
 static json_t *referrer_json(const struct store_referrer *one)
 {

@@ -6,8 +6,7 @@
 #include "server/etag.h"
 #include "server/req.h"
 
-/* ---- GET and HEAD ----------------------------------------------------------
- */
+/* ---- GET and HEAD ------------------------------------------------------- */
 
 struct manifest_get {
     struct store_manifest found;
@@ -56,8 +55,7 @@ static void after_read(struct req *r)
         http_reply_owned(r->x, 200, get->found.bytes, get->found.len);
 }
 
-/* ---- PUT
- * --------------------------------------------------------------------- */
+/* ---- PUT ---------------------------------------------------------------- */
 
 struct manifest_put {
     char *bytes;
@@ -236,8 +234,7 @@ static void h_put(struct req *r)
     http_body_read(r->x, MANIFEST_MAX_BYTES, on_body, r);
 }
 
-/* ---- DELETE
- * --------------------------------------------------------------------- */
+/* ---- DELETE ------------------------------------------------------------- */
 
 static void after_delete(struct req *r)
 {

@@ -5,20 +5,11 @@
 #include "server/range.h"
 #include "server/upload_req.h"
 
-void upload_set_session(struct req *r, const struct upload_info *info)
-{
-    set_location(r, "blobs/uploads", info->id);
-    http_set(r->x, "Docker-Upload-UUID", info->id);
-    http_setf(r->x, "Range", "0-%lld",
-              (long long)(info->offset > 0 ? info->offset - 1 : 0));
-}
-
-/* ---- checks before a body
- * ------------------------------------------------------ */
+/* ---- checks before a body ----------------------------------------------- */
 
 static void refuse_range(struct req *r, const struct upload_info *info)
 {
-    upload_set_session(r, info);
+    set_session(r, info);
     reply_error_as(r, 416, OCI_BLOB_UPLOAD_INVALID, NULL,
                    "the chunk does not start where the upload ends, or "
                    "another request is writing it");
@@ -121,8 +112,7 @@ static void h_write(struct req *r)
         refuse(r);
 }
 
-/* ---- status and cancel
- * ------------------------------------------------------------ */
+/* ---- status and cancel -------------------------------------------------- */
 
 static void h_status(struct req *r)
 {
@@ -133,7 +123,7 @@ static void h_status(struct req *r)
                     "the upload is unknown or has expired: start again");
         return;
     }
-    upload_set_session(r, &u->info);
+    set_session(r, &u->info);
     http_reply(r->x, 204, NULL, 0);
 }
 

@@ -9,9 +9,7 @@
 
 static void reply_session(struct req *r, const struct upload_info *info)
 {
-    set_location(r, "blobs/uploads", info->id);
-    http_set(r->x, "Docker-Upload-UUID", info->id);
-    http_set(r->x, "Range", "0-0");
+    set_session(r, info);
     http_reply(r->x, 202, NULL, 0);
 }
 

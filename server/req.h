@@ -73,6 +73,8 @@ must_check bool is_condition_answered(struct req *r, const struct digest *d,
 /* Set Location to a blob / manifest / session of this repository. */
 void set_location(struct req *r, const char *what, const char *last);
 void set_digest(struct req *r, const struct digest *d);
+/* Where an upload goes on: its Location, id and Range. */
+void set_session(struct req *r, const struct upload_info *info);
 /* n= and last= of a listing; replies 400 and returns -1 when bad. */
 must_check int req_page(struct req *r, size_t fallback, size_t *n,
                         const char **last);

@@ -79,8 +79,7 @@ static void on_abort(struct http_exchange *x, void *arg)
         settle(r);
 }
 
-/* ---- the body -------------------------------------------------------------
- */
+/* ---- the body ----------------------------------------------------------- */
 
 static void append_block(struct req *r, struct store_reader *reader)
 {
@@ -119,8 +118,7 @@ static void on_block(struct http_exchange *x, void *arg, struct http_block *b)
     req_work(r, WORK_BODY, append_block, after_append);
 }
 
-/* ---- the end of the body ----------------------------------------------------
- */
+/* ---- the end of the body ------------------------------------------------ */
 
 static void after_drop_row(struct req *r)
 {
@@ -193,7 +191,7 @@ static void after_patch_row(struct req *r)
         reply_failure(r, &r->e);
         return;
     }
-    upload_set_session(r, &u->info);
+    set_session(r, &u->info);
     http_reply(r->x, 202, NULL, 0);
 }
 

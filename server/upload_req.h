@@ -55,7 +55,4 @@ must_check bool upload_req_ask(struct req *r, req_step *then);
 /* upload_body.c: take the body into u->upload, then answer. */
 void upload_req_body(struct req *r);
 
-/* h_upload.c */
-void upload_set_session(struct req *r, const struct upload_info *info);
-
 #endif

@@ -117,8 +117,7 @@ void store_job_blob_init(struct store_job_blob *j, struct upload *u,
                                  .digest = *d};
 }
 
-/* ---- mount and touch ------------------------------------------------------
- */
+/* ---- mount and touch ---------------------------------------------------- */
 
 static int run_mount(struct store *s, struct store_job *job, struct err *e)
 {

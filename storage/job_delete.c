@@ -192,8 +192,7 @@ void store_job_delete_init(struct store_job_delete *j)
                                    .job.may_use_reserve = true};
 }
 
-/* ---- reaper ----------------------------------------------------------------
- */
+/* ---- reaper ------------------------------------------------------------- */
 
 /* Due objects into digests; returns how many, or -1. */
 static int list_dead(struct store *s, struct digest *out, int max,

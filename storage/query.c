@@ -244,8 +244,7 @@ int store_repositories(struct store_reader *r, const char *last, size_t limit,
     return read_page(r, st, limit, out, e);
 }
 
-/* ---- referrers --------------------------------------------------------------
- */
+/* ---- referrers ---------------------------------------------------------- */
 
 static void free_referrer(struct store_referrer *one)
 {

@@ -46,8 +46,7 @@ struct entry {
     char id[UPLOAD_ID_LEN + 1];
 };
 
-/* ---- the child ------------------------------------------------------------
- */
+/* ---- the child ---------------------------------------------------------- */
 
 static void blob_text(char out[64], uint32_t seed)
 {
@@ -146,8 +145,7 @@ static _Noreturn void child(struct kit *k, int ledger, uint32_t round)
     _exit(4);
 }
 
-/* ---- the judge ------------------------------------------------------------
- */
+/* ---- the judge ---------------------------------------------------------- */
 
 static bool has_text(struct kit *k, uint32_t seed)
 {
@@ -345,8 +343,7 @@ static void test_kill(void **state)
     assert_true(total > 100);
 }
 
-/* ---- the power ------------------------------------------------------------
- */
+/* ---- the power ---------------------------------------------------------- */
 
 /*
  * The loop device is held from the first mount to the last umount: one that
@@ -475,8 +472,7 @@ static void test_power_cut(void **state)
     leave_image(k, inner);
 }
 
-/* ---- a full disk ----------------------------------------------------------
- */
+/* ---- a full disk -------------------------------------------------------- */
 
 /* Take what is left in small steps, so that SQLite finds nothing either. */
 static void fill_rest(struct upload *u, struct kit *k)
