@@ -79,6 +79,7 @@ IMAGE_SRC := \
 	client/remote/progress.c \
 	client/remote/remote.c \
 	client/remote/remote_auth.c \
+	client/remote/remote_send.c \
 	client/remote/transfer.c \
 	client/remote/upload.c \
 	client/image_cmd/import.c \

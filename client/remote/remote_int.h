@@ -26,6 +26,7 @@ struct remote {
     int64_t auth_until_ms;      /* monotonic; 0: for ever */
 };
 
+/* ---- remote_send.c ---- */
 /*
  * Send to a URL of the registry or of somebody else; decides what that one
  * may see.  No redirect is followed, no status is an error.
@@ -35,6 +36,7 @@ must_check int remote_send(struct remote *rm, const char *url, const char *auth,
 /* The registry's own words about a status >= 400; returns -1. */
 int remote_answer_error(const struct transfer *t, struct err *e);
 
+/* ---- remote_auth.c ---- */
 /* Answer the challenges of a 401: rm->auth is new afterwards. */
 must_check int remote_authenticate(struct remote *rm, const char *challenges,
                                    struct err *e);
