@@ -19,6 +19,7 @@ CLIENT_SRC := \
 	client/runtime/cgroup.c \
 	client/runtime/container.c \
 	client/runtime/container_spec.c \
+	client/runtime/container_state.c \
 	client/runtime/copyup.c \
 	client/runtime/devices.c \
 	client/runtime/guard.c \

@@ -1,9 +1,11 @@
 /* Flag values; see value.h. */
 #include "client/cli/value.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/num.h"
 #include "client/cli/cli.h"
@@ -176,6 +178,45 @@ int value_ulimit(const char *text, int *resource, struct rlimit *out,
                        "--ulimit %.60s: the soft limit is above the hard one",
                        text);
     return 0;
+}
+
+/* "RTMIN", "RTMIN+n", "RTMAX-n"; -1 for anything else. */
+static int realtime_signal(const char *name)
+{
+    int base = strncasecmp(name, "RTMIN", 5) == 0   ? SIGRTMIN
+               : strncasecmp(name, "RTMAX", 5) == 0 ? SIGRTMAX
+                                                    : -1;
+    uint64_t n = 0;
+    char sign = base == SIGRTMIN ? '+' : '-';
+    if (base < 0 || (name[5] != '\0' &&
+                     (name[5] != sign ||
+                      !num_parse_u64(slice_of(name + 6),
+                                     (uint64_t)(SIGRTMAX - SIGRTMIN), &n))))
+        return -1;
+    return sign == '+' ? base + (int)n : base - (int)n;
+}
+
+int value_signal(const char *name)
+{
+    static const struct {
+        const char *name;
+        int sig;
+    } others[] = {{"IOT", SIGABRT}, {"CLD", SIGCHLD}, {"IO", SIGPOLL}};
+    uint64_t n;
+    if (num_parse_u64(slice_of(name), NSIG - 1, &n))
+        return n > 0 ? (int)n : -1;
+    if (strncasecmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (int i = 1; i < NSIG; i++) {
+        const char *abbrev = sigabbrev_np(i);
+        if (abbrev != NULL && strcasecmp(abbrev, name) == 0)
+            return i;
+    }
+    for (size_t i = 0; i < array_len(others); i++) {
+        if (strcasecmp(others[i].name, name) == 0)
+            return others[i].sig;
+    }
+    return realtime_signal(name);
 }
 
 /* Copy a path without doubled and trailing slashes; false when too long. */

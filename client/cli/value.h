@@ -46,6 +46,9 @@ must_check int value_ulimit(const char *text, int *resource, struct rlimit *out,
 /* RLIMIT_NOFILE -> "nofile"; NULL when it has no name. */
 const char *value_ulimit_name(int resource);
 
+/* "KILL", "SIGKILL", "RTMIN+3" or "9" -> its number; -1 when unknown. */
+int value_signal(const char *name);
+
 /* A mount point: absolute, without "..", below "/"; made clean. */
 bool value_target(const char *text, size_t n, char out[PATH_MAX]);
 

@@ -5,7 +5,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
-#include "client/runtime/container.h"
+#include "client/runtime/container_state.h"
 #include "client/store/store.h"
 
 /*

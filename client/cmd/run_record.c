@@ -14,7 +14,7 @@
 #include "client/cmd/run_json.h"
 #include "client/cmd/run_mounts.h"
 #include "client/runtime/caps.h"
-#include "client/runtime/container.h"
+#include "client/runtime/spec.h"
 
 #define HOSTNAME_MAX     64 /* what the kernel takes */
 #define ONLINE_CPUS_FILE "/sys/devices/system/cpu/online"
@@ -268,7 +268,7 @@ static int put_names(json_t *r, const struct run_options *o,
     if (json_string_length(host) > HOSTNAME_MAX)
         return err_set(e, ERR_TOO_LARGE, "--hostname: at most %d bytes",
                        HOSTNAME_MAX);
-    if (sig[0] != '\0' && ct_signal(sig) < 0)
+    if (sig[0] != '\0' && value_signal(sig) < 0)
         return err_set(e, ERR_INVALID, "--stop-signal: unknown signal: %.60s",
                        sig);
     if (o->stop_timeout != RUN_STOP_DEFAULT &&

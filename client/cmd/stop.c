@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "client/cli/cli.h"
+#include "client/cli/value.h"
 #include "client/runtime/container.h"
 #include "client/runtime/life.h"
 #include "client/store/store.h"
@@ -95,7 +96,7 @@ static int ask_to_stop(struct istore *s, const char *id,
     if (sig == 0) {
         json_t *r = istore_container_read(s, id, e);
         const char *name = r ? json_member_string(r, "stop_signal") : NULL;
-        sig = name != NULL && name[0] != '\0' ? ct_signal(name) : SIGTERM;
+        sig = name != NULL && name[0] != '\0' ? value_signal(name) : SIGTERM;
         json_decref(r);
     }
     return send_signal(s, id, sig, e);
@@ -181,7 +182,7 @@ static int do_rm(struct istore *s, const char *id, const struct options *o,
 /* A signal flag into *sig; `none` when it was not given. */
 static int signal_flag(const char *name, int none, int *sig, struct err *e)
 {
-    *sig = name != NULL ? ct_signal(name) : none;
+    *sig = name != NULL ? value_signal(name) : none;
     return *sig >= 0 ? 0
                      : err_set(e, ERR_INVALID, "unknown signal: %.60s", name);
 }

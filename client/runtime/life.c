@@ -14,7 +14,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "client/runtime/cgroup.h"
-#include "client/runtime/container.h"
+#include "client/runtime/container_state.h"
 
 #define TAKE_TRIES 100
 

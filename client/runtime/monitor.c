@@ -255,7 +255,8 @@ static int launch(struct mon *m, struct istore *s, const char *id,
         cg_limit_devices(l, id, e) != 0 ||
         rt_clone(&spec, l, stdio, &m->run, e) != 0)
         return -1;
-    /* Known to everybody before it may run: rule 3 of container.h. */
+    /* Known to everybody before it may run: container_state.h,
+     * rule 3. */
     if (ct_state_write(s, &spec, m->run.pid, getpid(), e) != 0 ||
         rt_go(&m->run, e) != 0)
         return -1;
