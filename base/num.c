@@ -42,6 +42,33 @@ bool num_parse_u64(struct slice s, uint64_t max, uint64_t *out)
     return true;
 }
 
+static bool fraction(struct slice s, uint32_t *nano)
+{
+    uint64_t v;
+
+    if (s.n > 9 || !num_parse_u64(s, NUM_NANO - 1, &v))
+        return false;
+    for (size_t n = s.n; n < 9; n++)
+        v *= 10;
+    *nano = (uint32_t)v;
+    return true;
+}
+
+bool num_parse_decimal(struct slice s, uint64_t max, uint64_t *whole,
+                       uint32_t *nano)
+{
+    const char *dot = s.n > 0 ? memchr(s.p, '.', s.n) : NULL;
+    size_t left = dot ? (size_t)(dot - s.p) : s.n;
+    size_t right = dot ? s.n - left - 1 : 0;
+
+    *whole = 0;
+    *nano = 0;
+    return left + right > 0 &&
+           (left == 0 ||
+            num_parse_u64((struct slice){s.p, left}, max, whole)) &&
+           (right == 0 || fraction((struct slice){dot + 1, right}, nano));
+}
+
 void num_hex(const unsigned char *bytes, size_t n, char *out)
 {
     static const char digits[] = "0123456789abcdef";

@@ -11,6 +11,8 @@
 
 #include "base/defs.h"
 
+#define NUM_NANO 1000000000u /* billionths in one */
+
 /* A view of bytes somebody else owns; not terminated. */
 struct slice {
     const char *p;
@@ -26,6 +28,12 @@ bool slice_is_nocase(struct slice a, const char *s);
 
 /* Decimal digits only, at least one, value <= max; false otherwise. */
 must_check bool num_parse_u64(struct slice s, uint64_t max, uint64_t *out);
+/*
+ * "12", "1.5", ".5" or "1.", with at most nine digits behind the dot: the
+ * whole, at most max, and the billionths.
+ */
+must_check bool num_parse_decimal(struct slice s, uint64_t max, uint64_t *whole,
+                                  uint32_t *nano);
 
 /* Lower-case hex of n bytes into out (2n+1 bytes, terminated). */
 void num_hex(const unsigned char *bytes, size_t n, char *out);

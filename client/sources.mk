@@ -2,9 +2,13 @@
 # links only jansson and libc; berth-image has the many libraries, and may use
 # what berth consists of.
 CLIENT_SRC := \
+	client/cli/amount.c \
 	client/cli/cli.c \
+	client/cli/table.c \
 	client/cli/template.c \
 	client/cli/value.c \
+	client/cli/value_mount.c \
+	client/cli/value_time.c \
 	client/store/platform.c \
 	client/store/reference.c \
 	client/store/space.c \
@@ -93,6 +97,7 @@ IMAGE_SRC := \
 IMAGE_MAIN := client/image_main.c
 
 UNIT_TESTS += $(addprefix tests/unit/client/cli/, \
+	test_amount.c \
 	test_cli.c \
 	test_template.c \
 	test_value.c)

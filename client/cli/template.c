@@ -175,3 +175,16 @@ int template_print(const char *format, const json_t *o, FILE *out,
     free(text);
     return rc;
 }
+
+int template_as_json(const char *format, bool *as_json, struct err *e)
+{
+    *as_json = false;
+    if (format == NULL || format[0] == '\0' || strcmp(format, "table") == 0)
+        return 0;
+    if (strcmp(format, "json") != 0 && strcmp(format, "{{json .}}") != 0)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "--format knows \"table\" and \"json\", not \"%s\"",
+                       format);
+    *as_json = true;
+    return 0;
+}

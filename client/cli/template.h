@@ -6,6 +6,7 @@
 #define BERTH_CLIENT_CLI_TEMPLATE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -19,5 +20,12 @@
  */
 must_check int template_print(const char *format, const json_t *o, FILE *out,
                               struct err *e);
+
+/*
+ * A --format value: NULL, "", "table" -> false; "json" or "{{json .}}" ->
+ * true; else ERR_UNSUPPORTED.
+ */
+must_check int template_as_json(const char *format, bool *as_json,
+                                struct err *e);
 
 #endif

@@ -1,16 +1,12 @@
-/* Flag values; see value.h. */
+/* Values of flags that limit, and the lines of an --env-file. */
 #include "client/cli/value.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/num.h"
-#include "client/cli/cli.h"
-
-#define NANO 1000000000u
+#include "client/cli/amount.h"
 
 static const struct {
     const char *name;
@@ -32,41 +28,15 @@ static const struct {
                {"sigpending", RLIMIT_SIGPENDING},
                {"stack", RLIMIT_STACK}};
 
-/* Up to nine digits after a dot as billionths; false for none or more. */
-static bool fraction(const char *p, size_t n, uint32_t *nano)
-{
-    uint64_t v;
-    if (n > 9 || !num_parse_u64((struct slice){p, n}, NANO - 1, &v))
-        return false;
-    for (; n < 9; n++)
-        v *= 10;
-    *nano = (uint32_t)v;
-    return true;
-}
-
-/* "12", "1.5", ".5" or "1." of n bytes; false for anything else. */
-static bool decimal(const char *p, size_t n, uint64_t max, uint64_t *whole,
-                    uint32_t *nano)
-{
-    const char *dot = memchr(p, '.', n);
-    size_t left = dot != NULL ? (size_t)(dot - p) : n;
-    size_t right = dot != NULL ? n - left - 1 : 0;
-    *whole = 0;
-    *nano = 0;
-    return left + right > 0 &&
-           (left == 0 || num_parse_u64((struct slice){p, left}, max, whole)) &&
-           (right == 0 || fraction(dot + 1, right, nano));
-}
-
 int value_cpus(const char *text, uint64_t *nano, struct err *e)
 {
     uint64_t whole;
     uint32_t part;
-    if (!decimal(text, strlen(text), VALUE_CPUS_MAX, &whole, &part))
+    if (!num_parse_decimal(slice_of(text), VALUE_CPUS_MAX, &whole, &part))
         return err_set(e, ERR_INVALID,
                        "invalid --cpus: %.60s (a number such as 1.5)", text);
-    *nano = whole * NANO + part;
-    if (*nano != 0 && *nano < NANO / 100)
+    *nano = whole * NUM_NANO + part;
+    if (*nano != 0 && *nano < NUM_NANO / 100)
         return err_set(e, ERR_RANGE, "--cpus %.60s: at least 0.01", text);
     return 0;
 }
@@ -118,7 +88,7 @@ int value_swap(const char *text, uint64_t memory, int64_t *swap, struct err *e)
         *swap = -1;
         return 0;
     }
-    if (!cli_parse_size(text, &v))
+    if (!amount_parse_size(text, &v))
         return err_set(e, ERR_INVALID, "invalid --memory-swap: %.60s", text);
     if (v != 0 && memory == 0)
         return err_set(e, ERR_INVALID,
@@ -217,275 +187,6 @@ int value_signal(const char *name)
             return others[i].sig;
     }
     return realtime_signal(name);
-}
-
-/* Copy a path without doubled and trailing slashes; false when too long. */
-static bool clean_path(const char *p, size_t n, char out[PATH_MAX])
-{
-    size_t k = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] == '/' && k > 0 && out[k - 1] == '/')
-            continue;
-        if (k + 1 >= PATH_MAX)
-            return false;
-        out[k++] = p[i];
-    }
-    if (k > 1 && out[k - 1] == '/')
-        k--;
-    out[k] = '\0';
-    return true;
-}
-
-static bool has_dotdot(const char *path)
-{
-    for (const char *p = path; (p = strstr(p, "..")) != NULL; p += 2) {
-        if ((p == path || p[-1] == '/') && (p[2] == '/' || p[2] == '\0'))
-            return true;
-    }
-    return false;
-}
-
-bool value_target(const char *text, size_t n, char out[PATH_MAX])
-{
-    return n > 0 && text[0] == '/' && clean_path(text, n, out) &&
-           strcmp(out, "/") != 0 && !has_dotdot(out);
-}
-
-static int volume_mode(struct value_volume *v, const char *text, struct err *e)
-{
-    static const char *const known[] = {"ro", "rw",      "z",
-                                        "Z",  "private", "rprivate"};
-    for (const char *p = v->mode;; p++) {
-        size_t n = strcspn(p, ","), k = 0;
-        struct slice word = {p, n};
-        while (k < array_len(known) && !slice_is(word, known[k]))
-            k++;
-        if (k == array_len(known))
-            return err_set(e, ERR_INVALID, "-v %.100s: unknown mode %.*s", text,
-                           (int)n, p);
-        if (k == 0)
-            v->is_read_only = true;
-        p += n;
-        if (*p == '\0')
-            return 0;
-    }
-}
-
-int value_volume(const char *text, const char *cwd, struct value_volume *v,
-                 struct err *e)
-{
-    const char *colon = strchr(text, ':');
-    const char *target = colon != NULL ? colon + 1 : text;
-    size_t n = strcspn(target, ":");
-    size_t src = colon != NULL ? (size_t)(colon - text) : 0;
-    memset(v, 0, sizeof(*v));
-    if (!value_target(target, n, v->target))
-        return err_set(e, ERR_INVALID,
-                       "-v %.100s: the target must be an absolute path below /",
-                       text);
-    if (target[n] == ':') {
-        if (strlen(target + n + 1) >= sizeof(v->mode))
-            return err_set(e, ERR_INVALID, "-v %.100s: unknown mode", text);
-        (void)snprintf(v->mode, sizeof(v->mode), "%s", target + n + 1);
-        if (volume_mode(v, text, e) != 0)
-            return -1;
-    }
-    if (colon == NULL)
-        return 0;
-    if (text[0] == '.' && (src == 1 || text[1] == '/' || text[1] == '.')) {
-        char joined[2 * PATH_MAX];
-        int len =
-            snprintf(joined, sizeof(joined), "%s/%.*s", cwd, (int)src, text);
-        if (len > 0 && (size_t)len < sizeof(joined) &&
-            clean_path(joined, (size_t)len, v->source))
-            return 0;
-    } else if (text[0] == '/' && clean_path(text, src, v->source)) {
-        return 0;
-    }
-    return err_set(e, ERR_UNSUPPORTED,
-                   "-v %.100s: the source must be a path (/x or ./x); this "
-                   "version has no named volumes",
-                   text);
-}
-
-/* A word without a value that a tmpfs may have. */
-static bool tmpfs_word(struct value_tmpfs *t, const char *w)
-{
-    static const char *const plain[] = {"rw",      "nosuid",   "nodev",
-                                        "noexec",  "relatime", "strictatime",
-                                        "noatime", "private",  "rprivate"};
-    const struct {
-        const char *name;
-        bool *flag;
-    } set[] = {{"ro", &t->is_read_only},
-               {"exec", &t->has_exec},
-               {"suid", &t->has_suid},
-               {"dev", &t->has_dev}};
-    for (size_t i = 0; i < array_len(set); i++) {
-        if (strcmp(w, set[i].name) == 0)
-            return *set[i].flag = true;
-    }
-    for (size_t i = 0; i < array_len(plain); i++) {
-        if (strcmp(w, plain[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-int value_tmpfs(const char *text, struct value_tmpfs *t, struct err *e)
-{
-    static const char *const keys[] = {"size",      "mode", "uid",      "gid",
-                                       "nr_blocks", "mpol", "nr_inodes"};
-    size_t n = strcspn(text, ":");
-    char *save = NULL;
-    memset(t, 0, sizeof(*t));
-    if (!value_target(text, n, t->target))
-        return err_set(e, ERR_INVALID,
-                       "--tmpfs %.100s: want an absolute path below /", text);
-    if (text[n] == '\0')
-        return 0;
-    if (strlen(text + n + 1) >= sizeof(t->text))
-        return err_set(e, ERR_INVALID, "--tmpfs %.100s: too many options",
-                       text);
-    (void)snprintf(t->text, sizeof(t->text), "%s", text + n + 1);
-    for (char *w = strtok_r(t->text, ",", &save); w != NULL;
-         w = strtok_r(NULL, ",", &save)) {
-        char *eq = strchr(w, '=');
-        size_t k = 0;
-        if (eq == NULL && tmpfs_word(t, w))
-            continue;
-        while (eq != NULL && k < array_len(keys) &&
-               !slice_is((struct slice){w, (size_t)(eq - w)}, keys[k]))
-            k++;
-        if (eq == NULL || k == array_len(keys) || t->n == VALUE_TMPFS_OPTIONS)
-            return err_set(e, ERR_INVALID,
-                           "--tmpfs %.60s: unknown option %.60s", t->target, w);
-        *eq = '\0';
-        t->has_mode = t->has_mode || strcmp(w, "mode") == 0;
-        t->option[t->n][0] = w;
-        t->option[t->n++][1] = eq + 1;
-    }
-    return 0;
-}
-
-/* ---- moments ------------------------------------------------------------ */
-
-/* Exactly n digits at *p; moves on. */
-static bool digits(const char **p, size_t n, int *out)
-{
-    uint64_t v;
-    if (strlen(*p) < n || !num_parse_u64((struct slice){*p, n}, INT32_MAX, &v))
-        return false;
-    *out = (int)v;
-    *p += n;
-    return true;
-}
-
-/* "", "Z", "+02:00": the seconds east of Greenwich, or is_local. */
-static bool zone(const char *p, int *east, bool *is_local)
-{
-    int h, m, sign = *p == '-' ? -1 : 1;
-    *is_local = *p == '\0';
-    *east = 0;
-    if (*p == '\0' || strcmp(p, "Z") == 0)
-        return true;
-    if (*p != '+' && *p != '-')
-        return false;
-    p++;
-    if (!digits(&p, 2, &h) || *p++ != ':' || !digits(&p, 2, &m) || *p != '\0')
-        return false;
-    *east = sign * (h * 3600 + m * 60);
-    return true;
-}
-
-static bool date(const char *p, struct timespec *out)
-{
-    struct tm tm = {.tm_isdst = -1};
-    uint32_t nano = 0;
-    int east;
-    bool is_local;
-    if (!digits(&p, 4, &tm.tm_year) || *p++ != '-' ||
-        !digits(&p, 2, &tm.tm_mon) || *p++ != '-' ||
-        !digits(&p, 2, &tm.tm_mday))
-        return false;
-    if (*p == 'T') {
-        p++;
-        if (!digits(&p, 2, &tm.tm_hour) || *p++ != ':' ||
-            !digits(&p, 2, &tm.tm_min))
-            return false;
-        if (*p == ':' && (p++, !digits(&p, 2, &tm.tm_sec)))
-            return false;
-        if (*p == '.') {
-            size_t n = strspn(++p, "0123456789");
-            if (!fraction(p, n, &nano))
-                return false;
-            p += n;
-        }
-    }
-    if (!zone(p, &east, &is_local) || tm.tm_mon < 1 || tm.tm_mon > 12 ||
-        tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-        tm.tm_min > 59 || tm.tm_sec > 60)
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    time_t t = is_local ? mktime(&tm) : timegm(&tm);
-    *out = (struct timespec){t - east, (long)nano};
-    return true;
-}
-
-/* "1h30m" in nanoseconds. */
-static bool duration(const char *p, int64_t *out)
-{
-    static const struct {
-        const char *name;
-        int64_t nano;
-    } units[] = {{"ns", 1},   {"us", 1000},       {"ms", 1000000},
-                 {"s", NANO}, {"m", 60LL * NANO}, {"h", 3600LL * NANO}};
-    *out = 0;
-    while (*p != '\0') {
-        size_t n = strspn(p, "0123456789.");
-        size_t u = strspn(p + n, "abcdefghijklmnopqrstuvwxyz"), k = 0;
-        uint64_t whole;
-        uint32_t part;
-        while (k < array_len(units) &&
-               !slice_is((struct slice){p + n, u}, units[k].name))
-            k++;
-        if (k == array_len(units) ||
-            !decimal(p, n, (uint64_t)(INT64_MAX / 4 / units[k].nano), &whole,
-                     &part))
-            return false;
-        int64_t v = (int64_t)whole * units[k].nano +
-                    (int64_t)((double)part / NANO * (double)units[k].nano);
-        if (*out > INT64_MAX / 2 - v)
-            return false;
-        *out += v;
-        p += n + u;
-    }
-    return true;
-}
-
-int value_time(const char *flag, const char *text, struct timespec now,
-               struct timespec *out, struct err *e)
-{
-    uint64_t whole;
-    uint32_t nano;
-    int64_t before;
-    if (date(text, out))
-        return 0;
-    if (decimal(text, strlen(text), INT32_MAX * 64ull, &whole, &nano)) {
-        *out = (struct timespec){(time_t)whole, (long)nano};
-        return 0;
-    }
-    if (text[0] != '\0' && duration(text, &before)) {
-        int64_t t = (int64_t)now.tv_sec * NANO + now.tv_nsec - before;
-        t = t < 0 ? 0 : t;
-        *out = (struct timespec){t / NANO, (long)(t % NANO)};
-        return 0;
-    }
-    return err_set(e, ERR_INVALID,
-                   "invalid %s: %.60s (2026-01-31T12:00:00Z, 10m or seconds "
-                   "since 1970)",
-                   flag, text);
 }
 
 int value_env_line(const char **line, size_t *name_len, struct err *e)

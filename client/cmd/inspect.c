@@ -89,7 +89,7 @@ int cmd_inspect(int argc, char **argv)
         return status;
     has_template = format != NULL && strstr(format, "{{") != NULL &&
                    strcmp(format, "{{json .}}") != 0;
-    if ((!has_template && cli_format_json(format, &as_lines, &e) != 0) ||
+    if ((!has_template && template_as_json(format, &as_lines, &e) != 0) ||
         parse_kind(type, &kind, &e) != 0) {
         istore_close(s);
         return cli_fail(1, &e);

@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "client/cli/amount.h"
 #include "client/cli/cli.h"
+#include "client/cli/table.h"
 #include "client/cmd/inspect.h"
 #include "client/runtime/container.h"
 #include "client/store/store.h"
@@ -31,7 +33,7 @@ struct one {
     char id[ISTORE_HEX];
 };
 
-static const struct cli_column columns[] = {
+static const struct table_column columns[] = {
     {"CONTAINER ID", "ID"},    {"IMAGE", "Image"},     {"COMMAND", "Command"},
     {"CREATED", "RunningFor"}, {"STATUS", "Status"},   {"NAMES", "Names"},
     {NULL, "State"},           {NULL, "CreatedAt"},    {NULL, "Labels"},
@@ -45,7 +47,7 @@ static void status_text(const struct ct_state *st, char out[96])
     char age[32];
     int64_t now = clock_wall_s();
     if (st->status == CT_RUNNING) {
-        cli_format_age(now - st->started, age);
+        amount_format_age(now - st->started, age);
         (void)snprintf(out, 96, "Up %s%s", age,
                        st->monitor == 0 ? " (monitor gone)" : "");
     } else if (st->status == CT_CREATED) {
@@ -53,7 +55,7 @@ static void status_text(const struct ct_state *st, char out[96])
     } else if (!st->is_known) {
         (void)snprintf(out, 96, "Exited (unknown)");
     } else {
-        cli_format_age(now - st->finished, age);
+        amount_format_age(now - st->finished, age);
         (void)snprintf(out, 96, "Exited (%d) %s ago", st->exit_code, age);
     }
 }
@@ -139,7 +141,7 @@ static char *mounts_text(const json_t *record, unsigned *volumes)
     return out;
 }
 
-static int add_row(struct cli_table *t, const struct one *c, struct err *e)
+static int add_row(struct table *t, const struct one *c, struct err *e)
 {
     const json_t *r = c->record;
     json_int_t created = json_integer_value(json_object_get(r, "created"));
@@ -151,7 +153,7 @@ static int add_row(struct cli_table *t, const struct one *c, struct err *e)
     time_t when = (time_t)created;
     struct tm tm;
     (void)snprintf(id, sizeof(id), "%.*s", o.no_trunc ? 64 : 12, c->id);
-    cli_format_age(clock_wall_s() - created, age);
+    amount_format_age(clock_wall_s() - created, age);
     (void)snprintf(ago, sizeof(ago), "%s ago", age);
     if (gmtime_r(&when, &tm) != NULL)
         (void)strftime(at, sizeof(at), "%Y-%m-%d %H:%M:%S +0000 UTC", &tm);
@@ -172,7 +174,7 @@ static int add_row(struct cli_table *t, const struct one *c, struct err *e)
         inspect_network(r),
         "",
         "0B"};
-    return cli_table_row(t, cells, e);
+    return table_row(t, cells, e);
 }
 
 /* ---- filters ------------------------------------------------------------ */
@@ -334,7 +336,7 @@ static int load(struct istore *s, struct one **out, size_t *n, struct err *e)
 static int print(const struct one *all, size_t n, bool wants_all, struct err *e)
 {
     size_t left = o.latest ? 1 : o.last >= 0 ? (size_t)o.last : SIZE_MAX;
-    struct cli_table *t = cli_table_new(columns, array_len(columns));
+    struct table *t = table_new(columns, array_len(columns));
     int rc = t != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; rc == 0 && i < n && left > 0; i++) {
         if ((!wants_all && all[i].state.status != CT_RUNNING) ||
@@ -347,8 +349,8 @@ static int print(const struct one *all, size_t n, bool wants_all, struct err *e)
             rc = add_row(t, &all[i], e);
     }
     if (rc == 0 && !o.quiet)
-        rc = cli_table_print_as(t, o.format, e);
-    cli_table_free(t);
+        rc = table_print_as(t, o.format, e);
+    table_free(t);
     return rc;
 }
 

@@ -4,7 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/cli/amount.h"
 #include "client/cli/cli.h"
+#include "client/cli/table.h"
+#include "client/cli/template.h"
 #include "client/image/image.h"
 #include "client/image_cmd/image_cmd.h"
 #include "client/runtime/life.h"
@@ -19,7 +22,7 @@ static int newest_first(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static int add_row(struct cli_table *t, const struct istore_image *img,
+static int add_row(struct table *t, const struct istore_image *img,
                    bool no_trunc, struct err *e)
 {
     struct reference r;
@@ -29,13 +32,13 @@ static int add_row(struct cli_table *t, const struct istore_image *img,
     reference_familiar(&r, repo);
     (void)snprintf(id, sizeof(id), "%s%.*s", no_trunc ? "sha256:" : "",
                    no_trunc ? 64 : 12, img->config);
-    cli_format_age((int64_t)time(NULL) - img->time, age);
+    amount_format_age((int64_t)time(NULL) - img->time, age);
     (void)snprintf(ago, sizeof(ago), "%s ago", age);
-    cli_format_size(img->size, size);
+    amount_format_size(img->size, size);
     (void)snprintf(digest, sizeof(digest), "sha256:%.64s", img->manifest);
     const char *cells[] = {repo,  r.tag[0] ? r.tag : "<none>", id, ago, size,
                            digest};
-    return cli_table_row(t, cells, e);
+    return table_row(t, cells, e);
 }
 
 static void print_ids(const struct istore_image *list, size_t n, bool no_trunc)
@@ -48,7 +51,7 @@ static void print_ids(const struct istore_image *list, size_t n, bool no_trunc)
 static int print_images(struct istore *s, bool as_json, bool quiet,
                         bool no_trunc, struct err *e)
 {
-    static const struct cli_column cols[] = {
+    static const struct table_column cols[] = {
         {"REPOSITORY", "Repository"}, {"TAG", "Tag"},   {"IMAGE ID", "ID"},
         {"CREATED", "CreatedSince"},  {"SIZE", "Size"}, {NULL, "Digest"}};
     struct istore_image *list;
@@ -58,7 +61,7 @@ static int print_images(struct istore *s, bool as_json, bool quiet,
         return -1;
     if (n > 0)
         qsort(list, n, sizeof(*list), newest_first);
-    struct cli_table *t = cli_table_new(cols, array_len(cols));
+    struct table *t = table_new(cols, array_len(cols));
     if (t == NULL)
         rc = err_set(e, ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n && rc == 0; i++)
@@ -66,8 +69,8 @@ static int print_images(struct istore *s, bool as_json, bool quiet,
     if (rc == 0 && quiet)
         print_ids(list, n, no_trunc);
     else if (rc == 0)
-        cli_table_print(t, as_json);
-    cli_table_free(t);
+        table_print(t, as_json);
+    table_free(t);
     istore_ref_list_free(list, n);
     return rc;
 }
@@ -93,7 +96,7 @@ int cmd_images(int argc, char **argv)
     enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
     if (r != CLI_OK)
         return r == CLI_HELP ? 0 : cli_fail(125, &e);
-    if (cli_format_json(format, &as_json, &e) != 0 ||
+    if (template_as_json(format, &as_json, &e) != 0 ||
         istore_open(NULL, &s, &e) != 0)
         return cli_fail(1, &e);
     int rc = print_images(s, as_json, quiet, no_trunc, &e);

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "client/cli/cli.h"
+#include "client/cli/amount.h"
 
 #define BAR_MAX   50
 #define BARS_MAX  8
@@ -93,8 +93,8 @@ static void draw_bar(const struct line *l, int columns)
     char done[32], total[32];
     double part = l->total > 0 ? (double)l->done / (double)l->total : 1;
     int full = (int)((part > 1 ? 1 : part) * columns);
-    cli_format_size(l->done, done);
-    cli_format_size(l->total, total);
+    amount_format_size(l->done, done);
+    amount_format_size(l->total, total);
     (void)fprintf(stderr, "%s: %-16s [%-*.*s] %s/%s\033[K\n", l->name, l->what,
                   columns, full, bar, done, total);
 }

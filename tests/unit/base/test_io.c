@@ -98,6 +98,20 @@ static void test_proc_files_have_no_size(void **state)
     free(text);
 }
 
+static void test_random_names(void **state)
+{
+    unsigned char raw[32];
+    char a[65], b[65];
+
+    (void)state;
+    io_random_hex(a, 32);
+    io_random_hex(b, 32);
+    assert_true(num_unhex(slice_of(a), raw, 32));
+    assert_string_not_equal(a, b);
+    io_random_hex(a, 8);
+    assert_int_equal(strlen(a), 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_read_refuses_odd_files),
         cmocka_unit_test(test_close_dir),
         cmocka_unit_test(test_proc_files_have_no_size),
+        cmocka_unit_test(test_random_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

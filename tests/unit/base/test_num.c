@@ -24,6 +24,33 @@ static void test_parse(void **state)
     assert_false(num_parse_u64(slice_of("101"), 100, &v));
 }
 
+static void test_decimal(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t whole;
+        uint32_t nano;
+    } good[] = {{"12", 12, 0},         {"1.5", 1, 500000000},
+                {".5", 0, 500000000},  {"1.", 1, 0},
+                {"0.000000001", 0, 1}, {"100.999999999", 100, 999999999}};
+    static const char *const bad[] = {"",     ".",    "1..5",         "1.5.5",
+                                      "-1",   "1.-5", "1e3",          " 1.5",
+                                      "1.5 ", "101",  "1.0000000001", "0x1"};
+    uint64_t whole;
+    uint32_t nano;
+
+    (void)state;
+    for (size_t i = 0; i < array_len(good); i++) {
+        if (!num_parse_decimal(slice_of(good[i].text), 100, &whole, &nano) ||
+            whole != good[i].whole || nano != good[i].nano)
+            fail_msg("%s", good[i].text);
+    }
+    for (size_t i = 0; i < array_len(bad); i++) {
+        if (num_parse_decimal(slice_of(bad[i]), 100, &whole, &nano))
+            fail_msg("accepted: %s", bad[i]);
+    }
+}
+
 static void test_hex(void **state)
 {
     unsigned char raw[3];
@@ -51,6 +78,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_decimal),
         cmocka_unit_test(test_hex),
         cmocka_unit_test(test_slices),
     };
