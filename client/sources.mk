@@ -73,6 +73,7 @@ IMAGE_SRC := \
 	client/archive/save_docker.c \
 	client/archive/save_oci.c \
 	client/archive/spool.c \
+	client/archive/spool_dir.c \
 	client/archive/spool_tar.c \
 	client/remote/cancel.c \
 	client/remote/certs.c \

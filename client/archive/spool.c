@@ -1,6 +1,5 @@
 #include "client/archive/spool.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,8 +15,7 @@
 #include "client/image/tree.h"
 #include "client/store/space.h"
 
-#define COPY_BYTES (256U << 10)
-#define LINKS_MAX  8
+#define LINKS_MAX 8
 
 /* ---- names ---------------------------------------------------------------*/
 
@@ -166,8 +164,8 @@ static int hash_fd(int fd, char *buf, struct spool_file *f, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "archive: out of memory");
     int rc = 0;
     for (uint64_t off = 0; off < f->size && rc == 0;) {
-        size_t n =
-            f->size - off < COPY_BYTES ? (size_t)(f->size - off) : COPY_BYTES;
+        uint64_t left = f->size - off;
+        size_t n = left < SPOOL_COPY_BYTES ? (size_t)left : SPOOL_COPY_BYTES;
         rc = io_read_exact(fd, buf, n, (off_t)off, e);
         if (rc == 0)
             hash_update(h, buf, n);
@@ -185,7 +183,7 @@ static int hash_fd(int fd, char *buf, struct spool_file *f, struct err *e)
  */
 static int hash_all(struct spool *sp, struct err *e)
 {
-    scoped_free char *buf = malloc(COPY_BYTES);
+    scoped_free char *buf = malloc(SPOOL_COPY_BYTES);
     if (buf == NULL)
         return err_set(e, ERR_NO_MEMORY, "archive: out of memory");
     for (size_t i = 0; i < sp->n; i++) {
@@ -225,8 +223,7 @@ static bool is_same(const struct spool_entry *a, const struct spool_entry *b)
     return strcmp(a->file.hex, b->file.hex) == 0;
 }
 
-/* Sort, and see to it that a name means one thing. */
-static int settle(struct spool *sp, struct err *e)
+int spool_settle(struct spool *sp, struct err *e)
 {
     if (sp->n == 0)
         return err_set(e, ERR_INVALID, "the archive is empty");
@@ -243,7 +240,7 @@ static int settle(struct spool *sp, struct err *e)
     return 0;
 }
 
-static struct spool *spool_new(struct istore_scratch *sc, struct err *e)
+struct spool *spool_new(struct istore_scratch *sc, struct err *e)
 {
     struct spool *sp = calloc(1, sizeof(*sp));
     if (sp == NULL) {
@@ -256,106 +253,6 @@ static struct spool *spool_new(struct istore_scratch *sc, struct err *e)
         return NULL;
     }
     return sp;
-}
-
-int spool_read_tar(struct istore_scratch *sc, int fd, struct spool **out,
-                   struct err *e)
-{
-    struct spool *sp = spool_new(sc, e);
-    if (sp == NULL)
-        return -1;
-    if (spool_tar(sp, fd, e) != 0 || settle(sp, e) != 0) {
-        spool_free(sp);
-        return -1;
-    }
-    *out = sp;
-    return 0;
-}
-
-/* ---- from a folder -------------------------------------------------------*/
-
-static int copy_fd(struct spool_writer *w, int fd, struct err *e)
-{
-    scoped_free char *buf = malloc(COPY_BYTES);
-    if (buf == NULL)
-        return err_set(e, ERR_NO_MEMORY, "archive: out of memory");
-    for (;;) {
-        ssize_t n = read(fd, buf, COPY_BYTES);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_sys(e, errno, "read");
-        if (n == 0)
-            return 0;
-        if ((uint64_t)n > SPOOL_MAX_BYTES - w->size)
-            return err_set(e, ERR_TOO_LARGE, "over %llu bytes",
-                           SPOOL_MAX_BYTES);
-        if (spool_writer_put(w, buf, (size_t)n, e) != 0)
-            return -1;
-    }
-}
-
-/* The file `leaf` of a folder as the archive's file `name`. */
-static int take_file(struct spool *sp, int dir, const char *leaf,
-                     const char *name, struct err *e)
-{
-    struct spool_writer w;
-    struct stat st;
-    /* Without O_NONBLOCK a pipe would wait for its writer. */
-    scoped_fd fd =
-        openat(dir, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        return err_sys(e, errno, "open %.100s", name);
-    if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_INVALID, "\"%.100s\" is no file", name);
-    const struct spool_entry *x = spool_add(sp, name, NULL, e);
-    scoped_fd folder = openat(istore_scratch_dirfd(sp->sc), SPOOL_FOLDER,
-                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (x == NULL || spool_writer_open(&w, folder, x, e) != 0)
-        return -1;
-    int rc = copy_fd(&w, fd, e);
-    scope_close(&w.fd);
-    return rc == 0 ? 0 : err_prefix(e, "%.100s", name);
-}
-
-static int take_blobs(struct spool *sp, int dir, struct err *e)
-{
-    int rc = 0;
-    int fd = openat(dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    if (d == NULL) {
-        scope_close(&fd);
-        return err_sys(e, errno, "open blobs/sha256");
-    }
-    for (struct dirent *de; rc == 0 && (de = readdir(d)) != NULL;) {
-        char name[PATH_MAX];
-        if (de->d_name[0] == '.')
-            continue;
-        (void)snprintf(name, sizeof(name), "blobs/sha256/%s", de->d_name);
-        rc = take_file(sp, fd, de->d_name, name, e);
-    }
-    (void)closedir(d);
-    return rc;
-}
-
-int spool_read_dir(struct istore_scratch *sc, int dir, struct spool **out,
-                   struct err *e)
-{
-    static const char *const files[] = {"oci-layout", "index.json"};
-    struct spool *sp = spool_new(sc, e);
-    int rc = sp == NULL ? -1 : 0;
-    for (size_t i = 0; i < array_len(files) && rc == 0; i++)
-        rc = take_file(sp, dir, files[i], files[i], e);
-    if (rc == 0)
-        rc = take_blobs(sp, dir, e);
-    if (rc == 0)
-        rc = settle(sp, e);
-    if (rc != 0) {
-        spool_free(sp);
-        return -1;
-    }
-    *out = sp;
-    return 0;
 }
 
 void spool_free(struct spool *sp)

@@ -4,7 +4,8 @@
 
 #include "client/archive/spool.h"
 
-#define SPOOL_FOLDER "spool" /* in the scratch folder */
+#define SPOOL_FOLDER     "spool" /* in the scratch folder */
+#define SPOOL_COPY_BYTES (256U << 10)
 
 struct spool_entry {
     struct spool_file file; /* first: a file's entry is found from it */
@@ -20,6 +21,13 @@ struct spool {
     size_t n, cap, name_bytes;
 };
 
+/* An empty one, with its folder; NULL with e set. */
+must_check struct spool *spool_new(struct istore_scratch *sc, struct err *e);
+/*
+ * When all entries are there: hash, sort, and see to it that a name means one
+ * thing.
+ */
+must_check int spool_settle(struct spool *sp, struct err *e);
 /* A new entry; NULL with ERR_TOO_LARGE or ERR_NO_MEMORY. */
 must_check struct spool_entry *spool_add(struct spool *sp, const char *name,
                                          const char *link, struct err *e);
@@ -49,8 +57,5 @@ struct spool_report {
 struct spool_record {
     uint32_t number, name_len, link_len, is_link;
 };
-
-/* Fill sp with what the tar of fd has, by a child in a cage. */
-must_check int spool_tar(struct spool *sp, int fd, struct err *e);
 
 #endif

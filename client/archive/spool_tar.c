@@ -239,10 +239,24 @@ static int on_report(void *arg, int in, struct err *e)
     return 0;
 }
 
-int spool_tar(struct spool *sp, int fd, struct err *e)
+static int fill(struct spool *sp, int fd, struct err *e)
 {
     struct tar t = {.sp = sp, .fd = fd, .dir = -1};
     if (io_mkdir(istore_scratch_dirfd(sp->sc), "jail", 0700, e) != 0)
         return -1;
     return child_run(work, on_report, &t, e);
+}
+
+int spool_read_tar(struct istore_scratch *sc, int fd, struct spool **out,
+                   struct err *e)
+{
+    struct spool *sp = spool_new(sc, e);
+    if (sp == NULL)
+        return -1;
+    if (fill(sp, fd, e) != 0 || spool_settle(sp, e) != 0) {
+        spool_free(sp);
+        return -1;
+    }
+    *out = sp;
+    return 0;
 }
