@@ -1,6 +1,7 @@
 # storage: grammar, blob store, index, uploads.
 STORAGE_SRC := \
 	storage/digest.c \
+	storage/disk.c \
 	storage/index.c \
 	storage/job_blob.c \
 	storage/job_delete.c \

@@ -68,8 +68,11 @@ void index_bind_text(sqlite3_stmt *st, int at, const char *text);
 must_check int writer_start(struct store *s, struct err *e);
 void writer_stop(struct store *s);
 
-/* store.c */
+/* disk.c */
+/* The first one counts: read-only from now on, see store_fault(). */
 void store_set_fault(struct store *s, const struct err *e);
+/* Bytes that stay free when the configuration does not say. */
+int64_t store_default_floor(struct store *s);
 /* ERR_NO_SPACE below the floor of free space, ERR_READ_ONLY after a fault. */
 must_check int store_check_space(struct store *s, struct err *e);
 /*

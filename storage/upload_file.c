@@ -13,27 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "storage/store_int.h"
 
 enum { FLUSH_BYTES = 8 << 20, REHASH_BYTES = 256 << 10 };
-
-int store_check_space(struct store *s, struct err *e)
-{
-    struct statvfs fs;
-
-    if (store_fault(s))
-        return err_set(e, ERR_READ_ONLY, "storage is read-only: %s", s->fault);
-    if (fstatvfs(s->uploads_fd, &fs) < 0)
-        return err_sys(e, errno, "statvfs");
-    if ((int64_t)(fs.f_bavail * fs.f_frsize) < s->min_free)
-        return err_set(e, ERR_NO_SPACE,
-                       "the disk is nearly full: uploads are refused");
-    return 0;
-}
 
 int upload_check_space(struct store *s, struct err *e)
 {
