@@ -14,7 +14,8 @@ DEPS_TEST := libcmocka-dev python3 python3-pytest clang-format-14 cppcheck \
 
 # berthd's own tests: what makes sense under TSan.
 PYTEST_SERVER := tests/conformance tests/berthd/test_connection.py \
-	tests/berthd/test_daemon.py tests/berthd/test_http.py
+	tests/berthd/test_daemon.py tests/berthd/test_forwarded.py \
+	tests/berthd/test_http.py tests/berthd/test_pipelining.py
 PYTEST_DIRS := tests/conformance tests/berthd tests/berth tests/fault
 # The table of what real clients passed is compared in every run; building and
 # driving them takes minutes.

@@ -7,21 +7,11 @@ import pytest
 from conftest import VARIANT
 from http_cases import get, request
 from rawhttp import sha256
+from tcpqueue import unread
 from test_http import DEADLINE_S, END, statuses
 
 AHEAD = 512
 COUNT = 900  # of requests sent ahead; below requests-per-connection
-
-
-def unread(server, sock):
-    """Bytes that wait in the kernel, unread by the server."""
-    here = "%04X" % sock.getsockname()[1]
-    for line in open("/proc/net/tcp"):
-        fields = line.split()
-        if (fields[1].endswith(":%04X" % server.port)
-                and fields[2].endswith(":" + here)):
-            return int(fields[4].split(":")[1], 16)
-    raise KeyError(here)
 
 
 def busy_with(server, path, before, more=()):
@@ -68,8 +58,8 @@ def test_what_is_sent_ahead_waits(limited, kind):
     got = b""
     while b"\r\nDocker-Content-Digest: " + digest.encode() not in got:
         got += sock.recv(1000)
-    assert first + ahead - unread(server, sock) <= first + AHEAD
-    assert unread(server, sock) > 0
+    assert first + ahead - unread(server.port, sock) <= first + AHEAD
+    assert unread(server.port, sock) > 0
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     while data := sock.recv(1 << 20):
         got += data
