@@ -72,6 +72,7 @@ static const struct {
     {"body-rate", KIND_UNSIGNED, 0, 1 << 30, HTTP(min_bps)},
     {"body-idle", KIND_UNSIGNED, 10, HOUR_MS, HTTP(body_idle_ms)},
     {"body-memory", KIND_SIZE, HTTP_BLOCK_SIZE, LONG_MAX, HTTP(pool_bytes)},
+    {"manifest-memory", KIND_SIZE, 0, LONG_MAX, HTTP(whole_bytes)},
     {"linger-timeout", KIND_UNSIGNED, 10, HOUR_MS, HTTP(linger_ms)},
     {"linger-bytes", KIND_SIZE, 0, 1 << 30, HTTP(linger_bytes)},
 };

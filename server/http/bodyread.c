@@ -15,10 +15,9 @@
 
 #include "server/http/http_int.h"
 
-#define WHOLE_FIRST 16384
-#define ROOM_MIN    4096 /* chunk framing needs some room besides payload */
-#define POOL_MS     50   /* look again for a free block */
-#define TURN_FILLS  8    /* receives per turn */
+#define ROOM_MIN   4096 /* chunk framing needs some room besides payload */
+#define POOL_MS    50   /* look again for a free block */
+#define TURN_FILLS 8    /* receives per turn */
 
 enum step { STEP_AGAIN, STEP_WAIT, STEP_STALL };
 
@@ -82,11 +81,25 @@ static enum step fill(struct conn *c, struct http_exchange *x, char *dst,
 
 /* ---- whole bodies ------------------------------------------------------- */
 
+/* No more than what whole_max needs: with it there is room to find an end. */
+static size_t next_cap(const struct http_exchange *x)
+{
+    size_t most = x->whole_max + 2 * ROOM_MIN;
+    size_t cap = x->whole_cap ? x->whole_cap * 2 : WHOLE_FREE;
+
+    return cap < most ? cap : most;
+}
+
 static bool grow_whole(struct http_exchange *x)
 {
-    size_t cap = x->whole_cap ? x->whole_cap * 2 : WHOLE_FIRST;
-    char *p = realloc(x->whole, cap);
+    size_t cap = next_cap(x);
+    size_t more = x->whole_cap ? cap - x->whole_cap : 0;
+    char *p;
 
+    if (!quota_take(&x->server->whole_in, more))
+        return false;
+    x->in_taken += more;
+    p = realloc(x->whole, cap);
     if (!p)
         return false;
     x->whole = p;
@@ -104,7 +117,7 @@ static enum step whole_step(struct conn *c, struct http_exchange *x)
         return STEP_AGAIN;
     }
     if (x->whole_cap - x->whole_len <= ROOM_MIN && !grow_whole(x)) {
-        conn_fail(c, 503, "out of memory");
+        conn_fail(c, 503, "too many large bodies at once");
         return STEP_AGAIN;
     }
     if (x->is_body_over) {

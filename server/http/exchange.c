@@ -45,6 +45,8 @@ static void exchange_free(struct http_exchange *x)
 
     arena_free(&x->arena);
     free(x->whole);
+    quota_give(&s->whole_in, x->in_taken);
+    quota_give(&s->whole_out, x->out_taken);
     free(x);
     pthread_mutex_lock(&s->lock);
     s->exchanges--;

@@ -69,6 +69,9 @@ struct http_limits {
     size_t pipeline_bytes; /* taken in behind the request that is answered:
                               4 KiB; more waits unread */
     size_t pool_bytes;     /* all body blocks together: 64 MiB */
+    size_t whole_bytes;    /* bodies read whole, and again answers held
+                              whole: 128 MiB, else 503; WHOLE_FREE of each
+                              do not count */
     size_t out_bytes;      /* file bytes per write turn: 256 KiB */
     size_t arena_bytes;    /* per exchange: 256 KiB */
 };

@@ -52,6 +52,8 @@ struct lane_ctx {
     char date[30];
 };
 
+#define WHOLE_FREE 16384 /* bytes of a body or answer that do not count */
+
 struct http_server {
     struct http_limits limits;
     struct http_app app;
@@ -62,6 +64,7 @@ struct http_server {
     struct lane_ctx *lanes;
     size_t lane_count;
     struct pool pool;
+    struct quota whole_in, whole_out; /* see limits.whole_bytes */
     struct peers peers;
     atomic_bool is_draining;
     pthread_mutex_t lock;
@@ -139,6 +142,7 @@ struct http_exchange {
     uint64_t received, drained; /* payload, in all and since the answer */
     http_body_cb *whole_cb;
     size_t whole_max, whole_len, whole_cap;
+    size_t in_taken, out_taken; /* of the server's quotas */
     char *whole;
     bool is_too_large;
     const struct http_sink *sink;

@@ -91,3 +91,20 @@ void pool_put(struct pool *p, struct http_block *b)
     if (b)
         block_free(b);
 }
+
+bool quota_take(struct quota *q, size_t n)
+{
+    size_t before = atomic_fetch_add(&q->used, n);
+
+    if (n <= q->max && before <= q->max - n)
+        return true;
+    atomic_fetch_sub(&q->used, n);
+    return false;
+}
+
+void quota_give(struct quota *q, size_t n)
+{
+    size_t before = atomic_fetch_sub(&q->used, n);
+
+    berth_assert(before >= n);
+}

@@ -10,6 +10,7 @@
 #define BERTH_SERVER_HTTP_POOL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "server/http/http.h"
@@ -29,5 +30,14 @@ struct http_block *pool_get(struct pool *p);
 bool pool_is_scarce(struct pool *p);
 /* Thread: any. */
 void pool_put(struct pool *p, struct http_block *b);
+
+/* Memory outside of the pool, counted: manifests, and answers held whole. */
+struct quota {
+    atomic_size_t used;
+    size_t max;
+};
+/* false: so much is not left.  Thread: any, both. */
+must_check bool quota_take(struct quota *q, size_t n);
+void quota_give(struct quota *q, size_t n);
 
 #endif

@@ -250,6 +250,15 @@ static void free_data(const void *data, size_t len, void *arg)
 void http_reply_owned(struct http_exchange *x, int status, char *data,
                       size_t len)
 {
+    bool is_held = len > WHOLE_FREE && sends_body(x, status);
+
+    if (is_open(x) && is_held && !quota_take(&x->server->whole_out, len)) {
+        free(data);
+        reply_engine(x, 503, "too many large answers at once");
+        return;
+    }
+    if (is_open(x) && is_held)
+        x->out_taken = len;
     if (!is_open(x) || !start(x, status, len)) {
         free(data);
         return;

@@ -48,6 +48,7 @@ void http_limits_default(struct http_limits *l)
         .requests = 1000,
         .pipeline_bytes = 4096,
         .pool_bytes = 64 * 1024 * 1024,
+        .whole_bytes = 128 * 1024 * 1024,
         .out_bytes = 256 * 1024,
         .arena_bytes = 256 * 1024,
     };
@@ -357,6 +358,7 @@ int http_server_start(const struct http_server_opts *opts,
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     pool_init(&s->pool, s->limits.pool_bytes);
+    s->whole_in.max = s->whole_out.max = s->limits.whole_bytes;
     peers_init(&s->peers);
     s->listeners = calloc(opts->listen_count, sizeof(*s->listeners));
     s->common_headers =

@@ -57,6 +57,7 @@ static void same_limits(const struct http_limits *a,
     SAME(requests);
     SAME(pipeline_bytes);
     SAME(pool_bytes);
+    SAME(whole_bytes);
 #undef SAME
 }
 
