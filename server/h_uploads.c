@@ -26,8 +26,10 @@ static void begin_plain(struct req *r)
 {
     struct upload_info info;
     const char *alg = NULL;
+    unsigned count = 0;
 
-    if (http_query_get(r->x, "digest-algorithm", &alg, NULL) < 0 ||
+    if (http_query_get(r->x, "digest-algorithm", &alg, &count) < 0 ||
+        count > 1 ||
         (alg && strcmp(alg, "sha256") != 0 && strcmp(alg, "sha512") != 0)) {
         reply_error(r, OCI_DIGEST_INVALID,
                     "digest-algorithm is not sha256 or sha512");
@@ -77,16 +79,17 @@ static bool try_mount(struct req *r, const char *digest, const char *from)
 void h_uploads(struct req *r)
 {
     const char *mount = NULL, *from = NULL, *digest = NULL;
+    unsigned mounts = 0, froms = 0, digests = 0;
     struct upload_info info;
 
-    if (http_query_get(r->x, "mount", &mount, NULL) < 0 ||
-        http_query_get(r->x, "from", &from, NULL) < 0 ||
-        http_query_get(r->x, "digest", &digest, NULL) < 0) {
+    if (http_query_get(r->x, "mount", &mount, &mounts) < 0 ||
+        http_query_get(r->x, "from", &from, &froms) < 0 ||
+        http_query_get(r->x, "digest", &digest, &digests) < 0) {
         reply_error(r, OCI_DIGEST_INVALID, "malformed query");
         return;
     }
     if (mount) {
-        if (!try_mount(r, mount, from))
+        if (mounts > 1 || froms > 1 || !try_mount(r, mount, from))
             begin_plain(r);
         return;
     }
@@ -94,8 +97,9 @@ void h_uploads(struct req *r)
         begin_plain(r);
         return;
     }
-    if (digest_parse(slice_of(digest), &r->digest) != DIGEST_OK) {
-        reply_error(r, OCI_DIGEST_INVALID, "the digest is malformed");
+    if (digests > 1 ||
+        digest_parse(slice_of(digest), &r->digest) != DIGEST_OK) {
+        reply_error(r, OCI_DIGEST_INVALID, "it takes one well-formed digest");
         return;
     }
     /* Before there is a session that nobody would come back to. */
