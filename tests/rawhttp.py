@@ -111,7 +111,9 @@ class Client:
         lines += [f"{k}: {v}" for k, v in (headers or {}).items()]
         if chunked is not None:
             lines.append("Transfer-Encoding: chunked")
-            body = b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunked)
+            # An empty one would be the end.
+            body = b"".join(b"%x\r\n%s\r\n" % (len(c), c)
+                            for c in chunked if c)
             body += b"0\r\n\r\n"
         elif body is not None:
             lines.append(f"Content-Length: {len(body)}")

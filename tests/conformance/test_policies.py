@@ -59,26 +59,6 @@ def test_every_repository_can_be_sparse(configured):
     assert http.put_manifest("a", "v", manifest()).status == 201
 
 
-@pytest.mark.parametrize("order", ["index first", "children first", "mixed"])
-def test_index_and_children_in_any_order(configured, order):
-    http = configured('sparse-repositories = {"**"}\n')
-    children = [manifest(sha256(str(i).encode()), 1) for i in range(3)]
-    whole = index(*children)
-    puts = [("all", whole, OCI_INDEX)] + [
-        (sha256(c), c, OCI_MANIFEST) for c in children]
-    if order == "children first":
-        puts.append(puts.pop(0))
-    elif order == "mixed":
-        puts.insert(2, puts.pop(0))
-    for ref, data, kind in puts:
-        assert http.put_manifest("r", ref, data, kind).status == 201
-    for ref, data, kind in puts:
-        got = http("GET", f"/v2/r/manifests/{ref}")
-        assert (got.body, got["content-type"]) == (data, kind)
-    used = http("DELETE", f"/v2/r/manifests/{sha256(children[0])}")
-    assert (used.status, used.code) == (405, "UNSUPPORTED")
-
-
 def test_sparse_does_not_accept_a_wrong_size(configured):
     http = configured('sparse-repositories = {"**"}\n')
     http.push_blob("r", LATER)
