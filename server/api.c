@@ -401,8 +401,9 @@ static void dispatch(struct req *r)
     }
     if (!(methods & BIT(http_method(r->x)))) {
         set_allow(r, methods);
-        reply_error(r, OCI_UNSUPPORTED, "%s is not supported at this path",
-                    http_method_name(r->x));
+        /* Without its name: HEAD is answered as GET, to the length. */
+        reply_error(r, OCI_UNSUPPORTED,
+                    "the method is not supported at this path");
         return;
     }
     r->name = copy_slice(r, r->route.name);
