@@ -19,7 +19,9 @@ UNIT_TESTS += \
 	tests/unit/storage/test_crash.c \
 	tests/unit/storage/test_digest.c \
 	tests/unit/storage/test_fault.c \
+	tests/unit/storage/test_jobs.c \
 	tests/unit/storage/test_manifest.c \
 	tests/unit/storage/test_name.c \
+	tests/unit/storage/test_query.c \
 	tests/unit/storage/test_store.c \
 	tests/unit/storage/test_upload.c

@@ -234,4 +234,15 @@ static inline int kit_count(const struct kit *k, const char *below)
     return n;
 }
 
+/* What was appended is durable, and the row says so: as after a PATCH. */
+static inline void kit_record(struct kit *k, struct upload *u)
+{
+    struct store_job_offset j;
+    struct err e = {0};
+
+    assert_int_equal(upload_sync(k->store, u, &e), 0);
+    store_job_offset_init(&j, u);
+    assert_int_equal(store_run(k->store, &j.job), 0);
+}
+
 #endif

@@ -1,7 +1,7 @@
 /*
- * Upload sessions in trouble: disturbed between the blob's name and the commit
- * (the file is then a session's and a blob's at once), or short of what the
- * process may have.
+ * Upload sessions: who holds one, when one ends; and in trouble: disturbed
+ * between the blob's name and the commit (the file is then a session's and a
+ * blob's at once), or short of what the process may have.
  */
 #include "tests/unit/storage/store_kit.h"
 
@@ -9,22 +9,107 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+/* A session is bound to its repository and held by one at a time. */
+static void test_sessions(void **state)
+{
+    struct kit *k = *state;
+    struct upload_info info, got;
+    struct upload *u, *v;
+    struct err e = {0};
+
+    assert_int_equal(upload_begin(k->store, "r", HASH_SHA256, &info, &e), 0);
+    u = kit_take(k, "r", info.id);
+    assert_int_equal(upload_take(k->store, "r", info.id, &v, &got, &e), -1);
+    assert_int_equal(e.code, ERR_BUSY);
+    assert_int_equal(upload_take(k->store, "q", info.id, &v, &got, &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    assert_int_equal(upload_take(k->store, "r", "../x", &v, &got, &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    assert_int_equal(kit_count(k, "uploads"), 0);
+    upload_release(k->store, u);
+    upload_release(k->store, kit_take(k, "r", info.id));
+}
+
+static void test_resume_after_restart(void **state)
+{
+    struct kit *k = *state;
+    struct digest d = kit_digest(HASH_SHA256, "hello world", 11);
+    struct upload *u = kit_begin(k, "r");
+    char id[UPLOAD_ID_LEN + 1];
+    struct err e = {0};
+
+    upload_id(u, id);
+    assert_int_equal(upload_append(k->store, u, "hello ", 6, &e), 0);
+    kit_record(k, u);
+    /* Bytes that nobody acknowledged: the row's offset is the truth. */
+    assert_int_equal(upload_append(k->store, u, "garbage", 7, &e), 0);
+    kit_begin(k, "r"); /* held at the end, never written */
+    kit_close(k);
+    kit_open(k);
+    u = kit_take(k, "r", id);
+    assert_int_equal(upload_offset(u), 6);
+    assert_int_equal(upload_append(k->store, u, "world", 5, &e), 0);
+    assert_int_equal(kit_commit(k, u, &d), ERR_NONE);
+    kit_check_bytes(k, "r", &d, "hello world");
+    kit_close(k);
+    kit_open(k);
+    assert_int_equal(kit_count(k, "uploads"), 0);
+}
+
+static void test_expiry(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u, *held;
+    struct err e = {0};
+
+    kit_close(k);
+    k->opts.upload_idle_s = 0;
+    kit_open(k);
+    upload_release(k->store, kit_begin(k, "r"));
+    held = kit_begin(k, "r");
+    u = kit_begin(k, "r");
+    assert_int_equal(upload_append(k->store, u, "x", 1, &e), 0);
+    kit_record(k, u);
+    upload_release(k->store, u);
+    assert_int_equal(store_expire_uploads(k->store), 1); /* the empty one */
+    upload_release(k->store, held);
+    kit_close(k);
+    k->opts.upload_ttl_s = 0;
+    kit_open(k);
+    assert_int_equal(store_expire_uploads(k->store), 1);
+    assert_int_equal(kit_count(k, "uploads"), 0);
+    kit_close(k);
+    kit_open(k); /* its row is gone too */
+    assert_int_equal(store_expire_uploads(k->store), 0);
+}
+
+/* At the limit the session that was idle longest makes room. */
+static void test_session_limit(void **state)
+{
+    struct kit *k = *state;
+    struct upload_info first, second, info;
+    struct upload *held, *u;
+    struct err e = {0};
+
+    assert_int_equal(upload_begin(k->store, "r", HASH_SHA256, &first, &e), 0);
+    held = kit_take(k, "r", first.id);
+    assert_int_equal(upload_begin(k->store, "r", HASH_SHA256, &second, &e), 0);
+    usleep(2000); /* the clock of idleness counts milliseconds */
+    for (int i = 0; i < 9999; i++)
+        assert_int_equal(upload_begin(k->store, "r", HASH_SHA256, &info, &e),
+                         0);
+    assert_int_equal(upload_take(k->store, "r", second.id, &u, &info, &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    upload_release(k->store, held);
+    upload_release(k->store, kit_take(k, "r", first.id));
+}
+
 static void append(struct kit *k, struct upload *u, const char *text)
 {
     struct err e = {0};
 
     if (upload_append(k->store, u, text, strlen(text), &e) < 0)
         fail_msg("append: %s", e.msg);
-}
-
-static void record(struct kit *k, struct upload *u)
-{
-    struct store_job_offset j;
-    struct err e = {0};
-
-    assert_int_equal(upload_sync(k->store, u, &e), 0);
-    store_job_offset_init(&j, u);
-    assert_int_equal(store_run(k->store, &j.job), 0);
 }
 
 /* As PUT does it, up to the commit, which never comes. */
@@ -54,7 +139,7 @@ static void test_failed_commit(void **state)
     u = kit_take(k, "r", id);
     append(k, u, " world");
     kit_check_bytes(k, "q", &d, "hello");
-    record(k, u);
+    kit_record(k, u);
     kit_check_bytes(k, "q", &d, "hello");
     assert_int_equal(kit_commit(k, u, &longer), ERR_NONE);
     kit_check_bytes(k, "r", &longer, "hello world");
@@ -95,7 +180,7 @@ static void test_crash_before_commit(void **state)
 
     upload_id(u, id);
     append(k, u, "hello ");
-    record(k, u);
+    kit_record(k, u);
     append(k, u, "world");
     d = finish(k, u, "hello world");
     kit_close(k);
@@ -123,7 +208,7 @@ static void test_crash_and_finish(void **state)
 
     upload_id(u, id);
     append(k, u, "hello ");
-    record(k, u);
+    kit_record(k, u);
     append(k, u, "world");
     d = finish(k, u, "hello world");
     kit_close(k);
@@ -148,7 +233,7 @@ static void test_healed_and_failed(void **state)
     upload_id(u, id);
     append(k, u, "hello");
     finish(k, u, "hello");
-    record(k, u);
+    kit_record(k, u);
     kit_close(k);
     kit_open(k);
     kit_check_bytes(k, "r", &d, "hello");
@@ -244,7 +329,7 @@ static void test_sessions_at_rest(void **state)
     for (int i = 0; i < 50; i++) {
         u = kit_begin(k, "r");
         append(k, u, "hello");
-        record(k, u);
+        kit_record(k, u);
         upload_id(u, id);
         upload_release(k->store, u);
         assert_int_equal(lowest_free_fd(), before);
@@ -267,7 +352,7 @@ static void test_flood_of_sessions(void **state)
 
     upload_id(u, id);
     append(k, u, "hello");
-    record(k, u);
+    kit_record(k, u);
     upload_release(k->store, u);
     usleep(2000); /* the clock of idleness counts milliseconds */
     for (int i = 0; i < 10050; i++)
@@ -281,10 +366,18 @@ static void test_flood_of_sessions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_failed_commit),       T(test_failed_commit_and_rewind),
-        T(test_crash_before_commit), T(test_crash_and_finish),
-        T(test_healed_and_failed),   T(test_no_descriptor),
-        T(test_file_too_large),      T(test_sessions_at_rest),
+        T(test_sessions),
+        T(test_resume_after_restart),
+        T(test_expiry),
+        T(test_session_limit),
+        T(test_failed_commit),
+        T(test_failed_commit_and_rewind),
+        T(test_crash_before_commit),
+        T(test_crash_and_finish),
+        T(test_healed_and_failed),
+        T(test_no_descriptor),
+        T(test_file_too_large),
+        T(test_sessions_at_rest),
         T(test_flood_of_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
