@@ -16,7 +16,7 @@ import debian_image
 from conftest import Berthd, free_port
 from engines import Daemon, run
 from fakeregistry import Authority, tar_of
-from test_remote import berth
+from remotes import berth
 from containers import rootfs_tar
 
 with warnings.catch_warnings():
