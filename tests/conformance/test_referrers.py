@@ -2,7 +2,9 @@
 
 import json
 
-from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, sha256
+import pytest
+
+from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, sha256, sha512
 from shapes import ABSENT, image, pages
 
 
@@ -49,12 +51,70 @@ def test_referrers_never_404(http):
     assert (bad.status, bad.code) == (400, "DIGEST_INVALID")
 
 
-def test_referrers_before_the_subject(http, repo):
-    subject = b"not there yet"
-    one = image(http, repo, subject={
-        "mediaType": OCI_MANIFEST, "size": 13, "digest": sha256(subject)})
-    answer = http.put_manifest(repo, "x", json.dumps(one).encode())
-    assert (answer.status, answer["oci-subject"]) == (201, sha256(subject))
+@pytest.mark.parametrize("hashed", [sha256, sha512])
+@pytest.mark.parametrize("first", ["referrer", "subject"])
+def test_either_may_come_first(http, repo, hashed, first):
+    """The list is the same, and outlives whoever comes later."""
+    subject = json.dumps(image(http, repo)).encode()
+    digest = hashed(subject)
+    referrer = json.dumps(image(http, repo, artifactType="a/b", subject={
+        "mediaType": OCI_MANIFEST, "size": len(subject),
+        "digest": digest})).encode()
+    pushes = [("subject", digest, subject), ("referrer", "r", referrer)]
+    if first == "referrer":
+        pushes.reverse()
+    for what, ref, data in pushes:
+        answer = http.put_manifest(repo, ref, data)
+        assert answer.status == 201
+        assert answer["oci-subject"] == \
+            (digest if what == "referrer" else None)
+        if what == "referrer":
+            check_only_entry(http, repo, digest, sha256(referrer))
+    check_only_entry(http, repo, digest, sha256(referrer))
+    # A list is of its repository.
+    other = http("GET", f"/v2/{repo}/other/referrers/{digest}")
+    assert (other.status, other.json()["manifests"]) == (200, [])
+    assert http("DELETE", f"/v2/{repo}/manifests/{sha256(referrer)}"
+                ).status == 202
+    left = http("GET", f"/v2/{repo}/referrers/{digest}").json()["manifests"]
+    assert left == []
+
+
+def check_only_entry(http, repo, subject, digest):
+    found = http("GET", f"/v2/{repo}/referrers/{subject}").json()
+    assert [(m["digest"], m["artifactType"]) for m in found["manifests"]] == \
+        [(digest, "a/b")]
+
+
+@pytest.mark.parametrize("hashed", [sha256, sha512])
+def test_what_older_clients_keep_in_a_tag(http, repo, hashed):
+    """The tag of the fallback is a tag as any other; of what it lists, what
+    has the subject is in the list as well, and nothing else is."""
+    subject = json.dumps(image(http, repo)).encode()
+    digest = hashed(subject)
+    assert http.put_manifest(repo, digest, subject).status == 201
+    has = json.dumps(image(http, repo, artifactType="a/b", subject={
+        "mediaType": OCI_MANIFEST, "size": len(subject),
+        "digest": digest})).encode()
+    has_none = json.dumps(image(http, repo, artifactType="a/b")).encode()
+    entries = []
+    for data in (has, has_none):
+        assert http.put_manifest(repo, sha256(data), data).status == 201
+        entries.append({"mediaType": OCI_MANIFEST, "digest": sha256(data),
+                        "size": len(data), "artifactType": "a/b"})
+    algorithm, _, encoded = digest.partition(":")
+    tag = f"{algorithm[:32]}-{encoded[:64]}"
+    index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX,
+                        "manifests": entries}).encode()
+    assert http.put_manifest(repo, tag, index, OCI_INDEX).status == 201
+    answer = http("GET", f"/v2/{repo}/manifests/{tag}")
+    assert (answer.body, answer["content-type"]) == (index, OCI_INDEX)
+    check_only_entry(http, repo, digest, sha256(has))
+    # Two that write the tag at once: one of them is told.
+    held = {"Content-Type": OCI_INDEX, "If-Match": f'"{sha256(index)}"'}
+    path = f"/v2/{repo}/manifests/{tag}"
+    assert http("PUT", path, index + b" ", held).status == 201
+    assert http("PUT", path, index + b"  ", held).status == 412
 
 
 def test_referrers_in_pages(http, repo):
@@ -94,9 +154,12 @@ def test_referrers_of_several_types_in_pages(http, repo):
             wanted.append(str(number))
     base = f"/v2/{repo}/referrers/{ABSENT}?"
     types = "artifactType=a/3&artifactType=a/1&artifactType=a/3"
-    got = [m["annotations"]["n"]
-           for page in pages(http, base + types + "&artifactType=a/6")
-           for m in page["manifests"]]
+    got, path = [], base + types + "&artifactType=a/6"
+    while path:
+        answer = http("GET", path)
+        assert answer["oci-filters-applied"] == "artifactType"
+        got += [m["annotations"]["n"] for m in answer.json()["manifests"]]
+        path = answer["link"] and answer["link"][1:].partition(">")[0]
     assert got == wanted
     many = "&".join(f"artifactType=b/{i}" for i in range(17))
     refused = http("GET", base + many)

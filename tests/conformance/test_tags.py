@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rawhttp import sha512
+from rawhttp import sha256, sha512
 from shapes import image, pages
 
 
@@ -58,6 +58,75 @@ def test_tags_in_pages(http, repo):
     for n in ("-1", "abc", "1.5", ""):
         bad = http("GET", f"{base}?n={n}")
         assert (bad.status, bad.code) == (400, "UNSUPPORTED")
+
+
+def test_none_are_asked_for(http, repo):
+    """n=0: an empty list that has no next, wherever it would begin."""
+    data, _ = http.push_image(repo, "a")
+    assert http.put_manifest(repo, "b", data).status == 201
+    for query in ("n=0", "n=0&last=", "n=0&last=a", "last=a&n=0", "n=000"):
+        answer = http("GET", f"/v2/{repo}/tags/list?{query}")
+        assert (answer.status, answer["link"]) == (200, None)
+        assert answer.json() == {"name": repo, "tags": []}
+        answer = http("GET", f"/v2/_catalog?{query}")
+        assert (answer.status, answer["link"]) == (200, None)
+        assert answer.json() == {"repositories": []}
+    unknown = http("GET", f"/v2/{repo}/none/tags/list?n=0")
+    assert (unknown.status, unknown.code) == (404, "NAME_UNKNOWN")
+
+
+def test_fewer_than_asked_for_is_the_end(http, repo):
+    data, _ = http.push_image(repo, "a")
+    assert http.put_manifest(repo, "b", data).status == 201
+    for n, link in ((1, True), (2, False), (3, False)):
+        answer = http("GET", f"/v2/{repo}/tags/list?n={n}")
+        assert len(answer.json()["tags"]) == min(n, 2)
+        assert (answer["link"] is not None) == link
+
+
+def test_many_tags_in_one_put(http, repo):
+    """At least ten; what is over the limit changes nothing."""
+    data = json.dumps(image(http, repo)).encode()
+    for count, status in ((10, 201), (46, 201), (47, 414)):
+        tags = [f"of{count}-{i}" for i in range(count)]
+        query = "&".join(f"tag={tag}" for tag in tags)
+        put = http.put_manifest(repo, f"{sha256(data)}?{query}", data)
+        assert put.status == status
+        told = put["oci-tag"].split(", ") if put["oci-tag"] else []
+        assert told == (tags if status == 201 else [])
+        for tag in tags:
+            head = http("HEAD", f"/v2/{repo}/manifests/{tag}")
+            assert head.status == (200 if status == 201 else 404)
+
+
+def test_tag_moves(http, repo):
+    """To another manifest, or another name of the same; one that it left
+    is there by its digest."""
+    one = json.dumps(image(http, repo)).encode()
+    two = json.dumps(image(http, repo, annotations={"n": "2"})).encode()
+    path = f"/v2/{repo}/manifests/"
+    for ref, data, digest in (
+            ("v", one, sha256(one)), ("v", two, sha256(two)),
+            (f"{sha512(two)}?tag=v", two, sha512(two)),
+            (f"{sha512(one)}?tag=v&tag=w", one, sha512(one)),
+            ("v", one, sha256(one))):
+        assert http.put_manifest(repo, ref, data).status == 201
+        for method in ("GET", "HEAD"):
+            answer = http(method, path + "v")
+            assert answer["docker-content-digest"] == digest
+            assert answer["etag"] == f'"{digest}"'
+            assert answer.body == (data if method == "GET" else b"")
+    assert http("HEAD", path + "w")["docker-content-digest"] == sha512(one)
+    for data in (one, two):
+        for digest in (sha256(data), sha512(data)):
+            answer = http("GET", path + digest)
+            assert (answer.status, answer.body) == (200, data)
+            assert answer["docker-content-digest"] == digest
+    # Deleting one name of the bytes leaves the other, and its tags.
+    assert http("DELETE", path + sha512(one)).status == 202
+    assert http("HEAD", path + "w").status == 404
+    assert http("GET", path + "v").body == one
+    assert http("GET", f"/v2/{repo}/tags/list").json()["tags"] == ["v"]
 
 
 def test_catalog(berthd):
