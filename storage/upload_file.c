@@ -116,7 +116,7 @@ static int separate(struct store *s, struct upload *u, struct err *e)
 static int open_file(struct store *s, struct upload *u, struct err *e)
 {
     int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
-    int64_t size;
+    int64_t size = 0;
 
     u->fd = openat(s->uploads_fd, u->id,
                    u->has_file ? flags : flags | O_CREAT | O_EXCL, 0600);
