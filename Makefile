@@ -135,7 +135,7 @@ $(OUT)/tests/unit/auth/%: $(OBJ)/tests/unit/auth/%.o $(OBJ)/libauth.a $(OBJ)/lib
 $(OUT)/tests/unit/server/%: $(OBJ)/tests/unit/server/%.o $(A_SERVER)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINK) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS_SERVER)
+	$(Q)$(CC) $(LINK) $(WRAP) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS_SERVER)
 $(OUT)/tests/unit/client/%: $(OBJ)/tests/unit/client/%.o $(A_IMAGE)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

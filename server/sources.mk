@@ -31,7 +31,9 @@ SERVER_SRC := \
 	server/upload_body.c \
 	server/upload_take.c
 
+$(OUT)/tests/unit/server/test_access: WRAP := -Wl,--wrap=policy_may
 UNIT_TESTS += \
+	tests/unit/server/test_access.c \
 	tests/unit/server/test_config.c \
 	tests/unit/server/test_etag.c \
 	tests/unit/server/test_fuzz_manifest.c \
