@@ -14,6 +14,7 @@
 
 #include "auth/pattern.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "server/http/head.h"
 
@@ -240,6 +241,16 @@ static int take_trust(struct config *c, const char *path, struct err *e)
 /* What the kind of a key does not say. */
 static int check_values(struct config *c, const char *path, struct err *e)
 {
+    enum log_level level;
+
+    if (log_level_parse(c->log_level, &level) < 0)
+        return err_set(e, ERR_INVALID,
+                       "%s: log-level %.40s is not error, warn, info or debug",
+                       path, c->log_level);
+    for (size_t i = 0; i < c->listen.count; i++) {
+        if (http_address_check(c->listen.at[i], NULL, e) < 0)
+            return err_prefix(e, "%s", path);
+    }
     for (size_t i = 0; i < c->sparse.count; i++) {
         if (!pattern_is_valid(slice_of(c->sparse.at[i])))
             return err_set(e, ERR_INVALID,

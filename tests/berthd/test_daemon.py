@@ -50,6 +50,9 @@ def test_example_configuration_is_valid():
     ("log-level = \n", ":2"),
     ("upload-ttl = -5\n", "upload-ttl"),
     ("upload-ttl = soon\n", "1"),
+    ('log-level = "loud"\n', "loud"),
+    ('listen = {"127.0.0.1:5000", "localhost:5000"}\n', "localhost:5000"),
+    ('listen = {"127.0.0.1:70000"}\n', "70000"),
 ])
 def test_bad_configuration(tmp_path, text, word):
     path = tmp_path / "r.conf"
