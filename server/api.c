@@ -118,6 +118,7 @@ void reply_failure(struct req *r, const struct err *e)
         break;
     case ERR_NO_MEMORY:
     case ERR_CANCELLED:
+    case ERR_BUSY: /* somebody has locked the index file */
         reply_error(r, OCI_UNAVAILABLE, "the registry is short of resources");
         break;
     case ERR_READ_ONLY:

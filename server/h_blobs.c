@@ -165,7 +165,7 @@ static void after_delete(struct req *r)
         http_reply(r->x, 202, NULL, 0);
     } else if (r->e.code == ERR_NOT_FOUND) {
         reply_error(r, OCI_BLOB_UNKNOWN, "the blob is not in the repository");
-    } else if (r->e.code == ERR_BUSY) {
+    } else if (r->e.code == ERR_DENIED) {
         reply_in_use(r, "blob");
     } else if (r->e.code == ERR_CONDITION) {
         reply_error_as(r, 412, OCI_DENIED, NULL, r->e.msg);

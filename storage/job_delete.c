@@ -28,7 +28,7 @@ static int delete_tag(struct store *s, int64_t repo, const char *name,
     return 0;
 }
 
-/* ERR_BUSY when a manifest of the repository refers to d. */
+/* ERR_DENIED when a manifest of the repository refers to d. */
 static int check_unneeded(struct store *s, int64_t repo, const struct digest *d,
                           struct err *e)
 {
@@ -52,7 +52,7 @@ static int check_unneeded(struct store *s, int64_t repo, const struct digest *d,
         digest_format(&by, text);
     sqlite3_reset(st);
     if (rc == SQLITE_ROW)
-        return err_set(e, ERR_BUSY, "manifest %s needs it", text);
+        return err_set(e, ERR_DENIED, "manifest %s needs it", text);
     return rc == SQLITE_DONE ? 0
                              : index_err(s->index.db, rc, "read references", e);
 }

@@ -331,7 +331,7 @@ enum store_delete { DELETE_TAG, DELETE_MANIFEST, DELETE_BLOB };
  * Delete a tag, a manifest with its tags, or a blob's link.  The tags of a
  * manifest go in slices, so that thousands of them make nobody wait; the
  * manifest goes with the last ones, and until then it is there.
- * Errors: ERR_NOT_FOUND; ERR_CONDITION; ERR_BUSY when something in the
+ * Errors: ERR_NOT_FOUND; ERR_CONDITION; ERR_DENIED when something in the
  *         repository needs it (the message names it).
  */
 struct store_job_delete {

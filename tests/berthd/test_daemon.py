@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -216,3 +217,19 @@ def test_deleted_blob_frees_its_file(tmp_path):
         time.sleep(0.01)
     http.close()
     berthd.stop()
+
+
+def test_locked_index(berthd):
+    """An administrator's transaction: a write comes back later, that is all;
+    a delete does not say that the blob is in use."""
+    http = berthd.client()
+    digest = http.push_blob("a", b"blob")
+    db = sqlite3.connect(berthd.root / "index.db", isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    answer = http("DELETE", f"/v2/a/blobs/{digest}")
+    assert (answer.status, answer["retry-after"]) == (503, "5")
+    assert http("HEAD", f"/v2/a/blobs/{digest}").status == 200
+    db.execute("ROLLBACK")
+    db.close()
+    assert http("DELETE", f"/v2/a/blobs/{digest}").status == 202
+    http.close()

@@ -69,7 +69,7 @@ static void test_sparse(void **state)
     k->is_sparse = true;
     assert_int_equal(kit_manifest(k, "r", text, "t", NULL, &d), ERR_NONE);
     kit_push(k, "r", "later");
-    assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_BUSY);
+    assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_DENIED);
 }
 
 static enum err_code mount_blob(struct kit *k, const char *from,
@@ -196,7 +196,7 @@ static void test_manifests(void **state)
     assert_int_equal(kit_manifest(k, "r", text, "t1", NULL, &again),
                      ERR_INVALID);
     /* Deletes: what is needed stays. */
-    assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_BUSY);
+    assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_DENIED);
     assert_int_equal(kit_delete(k, DELETE_TAG, "r", "t1", NULL), ERR_NONE);
     assert_int_equal(kit_delete(k, DELETE_TAG, "r", "t1", NULL), ERR_NOT_FOUND);
     assert_int_equal(kit_delete(k, DELETE_MANIFEST, "r", NULL, &d), ERR_NONE);
@@ -224,7 +224,7 @@ static void test_index(void **state)
     assert_int_equal(kit_manifest(k, "r", index, "i", NULL, &i), ERR_MISSING);
     assert_int_equal(kit_manifest(k, "r", text, NULL, NULL, &d), ERR_NONE);
     assert_int_equal(kit_manifest(k, "r", index, "i", NULL, &i), ERR_NONE);
-    assert_int_equal(kit_delete(k, DELETE_MANIFEST, "r", NULL, &d), ERR_BUSY);
+    assert_int_equal(kit_delete(k, DELETE_MANIFEST, "r", NULL, &d), ERR_DENIED);
     assert_int_equal(kit_delete(k, DELETE_MANIFEST, "r", NULL, &i), ERR_NONE);
     assert_int_equal(kit_delete(k, DELETE_MANIFEST, "r", NULL, &d), ERR_NONE);
 }
