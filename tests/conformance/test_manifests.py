@@ -179,6 +179,8 @@ def test_manifest_delete(http, repo):
     assert http("DELETE", f"/v2/{repo}/manifests/{digest}").status == 202
     assert http("HEAD", f"/v2/{repo}/manifests/b").status == 404
     assert http("HEAD", f"/v2/{repo}/manifests/{digest}").status == 404
-    gone = http("DELETE", f"/v2/{repo}/manifests/{digest}")
-    assert (gone.status, gone.code) == (404, "MANIFEST_UNKNOWN")
+    for where in (repo, repo + "/never"):
+        for ref in (digest, "a"):
+            gone = http("DELETE", f"/v2/{where}/manifests/{ref}")
+            assert (gone.status, gone.code) == (404, "MANIFEST_UNKNOWN")
     assert http("GET", f"/v2/{repo}/tags/list").json()["tags"] == []
