@@ -310,12 +310,12 @@ static void head_done(struct conn *c, struct http_exchange *x)
     prepare_body(x);
     c->requests++;
     conn_set_state(c, CONN_WAIT);
-    if (x->head.is_star) {
-        reply_engine(x, 204, "");
-        return;
-    }
     if (!exchange_name_client(x)) {
         reply_engine(x, 503, "too many requests of one client at once");
+        return;
+    }
+    if (x->head.is_star) {
+        reply_engine(x, 204, "");
         return;
     }
     x->is_given = true;

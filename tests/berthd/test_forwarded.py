@@ -145,6 +145,7 @@ def test_limit_per_client(limited):
     assert crowd[0].read("POST").code == "DIGEST_INVALID"
     wait_for(lambda: ask(other, CLIENT).status == 200)
     crowd[1].close()  # one that leaves gives its place back, too
+    wait_for(lambda: '" 499 ' in server.text())
     crowd = [busy(server, CLIENT)]
     wait_for(lambda: ask(other, CLIENT).status == 200)
     for http in (*crowd, other):
