@@ -81,13 +81,13 @@ int index_err(sqlite3 *db, int rc, const char *what, struct err *e)
 
 void index_bind_digest(sqlite3_stmt *st, int at, const struct digest *d)
 {
-    sqlite3_bind_blob(st, at, d->key, (int)digest_key_len(d), SQLITE_TRANSIENT);
+    sqlite3_bind_blob(st, at, d->key, (int)digest_key_len(d), SQLITE_STATIC);
 }
 
 void index_bind_text(sqlite3_stmt *st, int at, const char *text)
 {
     if (text)
-        sqlite3_bind_text(st, at, text, -1, SQLITE_TRANSIENT);
+        sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
     else
         sqlite3_bind_null(st, at);
 }

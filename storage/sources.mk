@@ -21,6 +21,7 @@ UNIT_TESTS += \
 	tests/unit/storage/test_fault.c \
 	tests/unit/storage/test_jobs.c \
 	tests/unit/storage/test_manifest.c \
+	tests/unit/storage/test_memory.c \
 	tests/unit/storage/test_name.c \
 	tests/unit/storage/test_query.c \
 	tests/unit/storage/test_store.c \

@@ -60,7 +60,12 @@ sqlite3_stmt *index_statement(struct index_conn *c, const char *text,
 void index_reset_all(struct index_conn *c);
 /* Turn a SQLite result into *e; returns -1. */
 int index_err(sqlite3 *db, int rc, const char *what, struct err *e);
-/* Bind a digest as its key. */
+/*
+ * Bind a digest as its key, or a text (NULL is fine).
+ * Owns: borrows both until the statement was stepped to its end or reset.  A
+ * copy could fail for lack of memory, and the statement would run with NULL:
+ * delete nothing, find nothing, and say that all is well.
+ */
 void index_bind_digest(sqlite3_stmt *st, int at, const struct digest *d);
 void index_bind_text(sqlite3_stmt *st, int at, const char *text);
 
