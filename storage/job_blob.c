@@ -37,25 +37,6 @@ void store_job_offset_init(struct store_job_offset *j, struct upload *u)
     *j = (struct store_job_offset){.job.run = run_offset, .upload = u};
 }
 
-static int run_upload_gone(struct store *s, struct store_job *job,
-                           struct err *e)
-{
-    struct store_job_upload_gone *j = (struct store_job_upload_gone *)job;
-    sqlite3_stmt *st = job_prepare(s, "DELETE FROM upload WHERE id=?", e);
-
-    if (!st)
-        return -1;
-    index_bind_text(st, 1, j->id);
-    return job_step(s, st, e);
-}
-
-void store_job_upload_gone_init(struct store_job_upload_gone *j, const char *id)
-{
-    *j = (struct store_job_upload_gone){.job.run = run_upload_gone,
-                                        .job.may_use_reserve = true};
-    snprintf(j->id, sizeof(j->id), "%s", id);
-}
-
 /*
  * The reaper may have taken an older file of this name since the worker saw
  * it; both run on this thread, so looking now is enough.
@@ -97,7 +78,7 @@ static int run_blob(struct store *s, struct store_job *job, struct err *e)
                        0, e) < 0)
         return -1;
     store_job_upload_gone_init(&gone, id);
-    return run_upload_gone(s, &gone.job, e);
+    return gone.job.run(s, &gone.job, e);
 }
 
 static void after_blob(struct store *s, struct store_job *job)

@@ -5,6 +5,7 @@ STORAGE_SRC := \
 	storage/index.c \
 	storage/job_blob.c \
 	storage/job_delete.c \
+	storage/job_gone.c \
 	storage/job_manifest.c \
 	storage/job_sql.c \
 	storage/manifest.c \
