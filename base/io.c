@@ -1,5 +1,6 @@
 #include "base/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/num.h"
+
+#define REMOVE_DEPTH_MAX 64
 
 int io_write_all(int fd, const void *data, size_t len, off_t off, struct err *e)
 {
@@ -237,4 +240,61 @@ void io_random_hex(char *out, size_t len)
     berth_assert(len <= sizeof(raw));
     io_random(raw, len);
     num_hex(raw, len, out);
+}
+
+/*
+ * Remove one name below dirfd.  Folders deeper than REMOVE_DEPTH_MAX are first
+ * moved up to `top`, so that the number of open descriptors is bounded.
+ */
+static void remove_at(int top, int dirfd, const char *name, int depth)
+{
+    char up[17];
+    if (unlinkat(dirfd, name, 0) == 0 || (errno != EISDIR && errno != EPERM))
+        return;
+    if (depth >= REMOVE_DEPTH_MAX) {
+        io_random_hex(up, 8);
+        if (renameat(dirfd, name, top, up) == 0)
+            return;
+    }
+    int fd =
+        openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (d == NULL) {
+        scope_close(&fd);
+        return;
+    }
+    for (struct dirent *de; (de = readdir(d)) != NULL;) {
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+            remove_at(top, fd, de->d_name, depth + 1);
+    }
+    (void)closedir(d);
+    (void)unlinkat(dirfd, name, AT_REMOVEDIR);
+}
+
+void io_remove_tree(int dirfd, const char *name)
+{
+    struct stat st;
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    if (!S_ISDIR(st.st_mode)) {
+        (void)unlinkat(dirfd, name, 0);
+        return;
+    }
+    /* Folders moved up by a pass are removed by the next one. */
+    for (int pass = 0; pass < 1000; pass++) {
+        int top = openat(dirfd, name,
+                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        DIR *d = top >= 0 ? fdopendir(top) : NULL;
+        if (d == NULL) {
+            scope_close(&top);
+            return;
+        }
+        for (struct dirent *de; (de = readdir(d)) != NULL;) {
+            if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+                remove_at(top, top, de->d_name, 0);
+        }
+        (void)closedir(d);
+        if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno != ENOTEMPTY)
+            return;
+    }
 }

@@ -47,6 +47,11 @@ must_check int io_mkdir(int dirfd, const char *name, mode_t mode,
 must_check int io_close_dir(int dirfd, const char *name, struct err *e);
 /* mkdir -p of an absolute or relative path; created parts get mode. */
 must_check int io_mkdir_all(const char *path, mode_t mode, struct err *e);
+/*
+ * rm -r of one name below dirfd, however deep; links are not followed.  What
+ * cannot be removed stays.
+ */
+void io_remove_tree(int dirfd, const char *name);
 /* len random bytes from getrandom(2); never fails on Linux >= 3.17. */
 void io_random(void *out, size_t len);
 /* len (at most 32) random bytes as lower-case hex: 2 * len digits and NUL. */

@@ -259,7 +259,7 @@ void spool_free(struct spool *sp)
 {
     if (sp == NULL)
         return;
-    istore_remove_tree(istore_scratch_dirfd(sp->sc), SPOOL_FOLDER);
+    io_remove_tree(istore_scratch_dirfd(sp->sc), SPOOL_FOLDER);
     spool_clear(sp);
     free(sp);
 }

@@ -170,7 +170,7 @@ static int make_folders(int dir, const char *folder, struct err *e)
 {
     char rel[ISTORE_FILE_MAX];
     (void)snprintf(rel, sizeof(rel), "%s/fs", folder);
-    istore_remove_tree(dir, "work");
+    io_remove_tree(dir, "work");
     if (io_mkdir(dir, "work", 0700, e) != 0 ||
         io_mkdir(dir, "root", 0700, e) != 0 ||
         io_mkdir(dir, "jail", 0700, e) != 0 ||

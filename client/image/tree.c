@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "client/image/unpack.h"
 #include "client/store/space.h"
 #include "client/store/store.h"
@@ -174,7 +175,7 @@ int tree_open_parent(struct tree *t, const char *path, struct err *e)
 static int remove_all(int parent, const char *leaf, struct err *e)
 {
     struct stat st;
-    istore_remove_tree(parent, leaf);
+    io_remove_tree(parent, leaf);
     if (fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return err_set(e, ERR_IO, "cannot remove %.100s of a lower layer",
                        leaf);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/json.h"
 #include "client/runtime/cgroup.h"
 #include "client/runtime/life.h"
@@ -172,6 +173,6 @@ int ct_remove(struct istore *s, const char *id, struct err *e)
     char trash[ISTORE_FILE_MAX];
     if (ct_drop(s, id, trash, e) != 0)
         return -1;
-    istore_remove_tree(istore_dirfd(s), trash);
+    io_remove_tree(istore_dirfd(s), trash);
     return 0;
 }

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "client/runtime/attach.h"
 #include "client/runtime/cgroup.h"
 #include "client/runtime/container.h"
@@ -309,7 +310,7 @@ static void finish(struct mon *m, struct istore *s, const char *id, int code,
 static _Noreturn void empty(struct mon *m, struct istore *s)
 {
     if (m->trash[0] != '\0')
-        istore_remove_tree(istore_dirfd(s), m->trash);
+        io_remove_tree(istore_dirfd(s), m->trash);
     _exit(0);
 }
 

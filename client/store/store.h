@@ -190,7 +190,7 @@ must_check int istore_container_open(struct istore *s, const char *id,
                                      struct err *e);
 /*
  * The first half of the removal: it has no name afterwards, and what is left
- * of it is istore_remove_tree(istore_dirfd(s), trash), now or by the sweep.
+ * of it is io_remove_tree(istore_dirfd(s), trash), now or by the sweep.
  * Also of one that a killed maker left without a name: hold its life sign.
  */
 must_check int istore_container_drop(struct istore *s, const char *id,
@@ -209,7 +209,5 @@ must_check int istore_container_remove(struct istore *s, const char *id,
  */
 must_check int istore_sweep(struct istore *s, unsigned wait_ms, size_t *freed,
                             struct err *e);
-/* rm -r of one name below dirfd; what cannot be removed stays. */
-void istore_remove_tree(int dirfd, const char *name);
 
 #endif

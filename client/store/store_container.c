@@ -119,7 +119,7 @@ int istore_container_create(struct istore *s, const char *id,
                     : istore_write_json(dir, "record.json", record, e)) == 0 &&
         give_name(s, temp, id, is_passing, e) == 0)
         return 0;
-    istore_remove_tree(s->dir, temp);
+    io_remove_tree(s->dir, temp);
     return -1;
 }
 
@@ -220,7 +220,7 @@ int istore_container_drop(struct istore *s, const char *id,
     scope_close(&held);
     held = -1;
     if (is_half)
-        istore_remove_tree(s->dir, trash2);
+        io_remove_tree(s->dir, trash2);
     if (!is_made && !is_half)
         return err_sys(e, error, "remove container %.12s", id);
     return 0;
@@ -231,6 +231,6 @@ int istore_container_remove(struct istore *s, const char *id, struct err *e)
     char trash[ISTORE_FILE_MAX];
     if (istore_container_drop(s, id, trash, e) != 0)
         return -1;
-    istore_remove_tree(s->dir, trash);
+    io_remove_tree(s->dir, trash);
     return 0;
 }

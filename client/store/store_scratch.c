@@ -62,7 +62,7 @@ void istore_scratch_free(struct istore_scratch *sc)
     scope_close(&held);
     held = -1;
     if (moved)
-        istore_remove_tree(sc->store->dir, trash);
+        io_remove_tree(sc->store->dir, trash);
     scope_close(&sc->dir);
     scope_close(&sc->lock);
     free(sc->pins);

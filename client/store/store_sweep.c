@@ -19,67 +19,7 @@
 #include "client/store/store.h"
 #include "client/store/store_int.h"
 
-#define PINS_MAX  (16U << 20)
-#define DEPTH_MAX 64
-
-/* ---- rm -r ---------------------------------------------------------------*/
-
-/*
- * Remove one name below dirfd.  Folders deeper than DEPTH_MAX are first moved
- * up to `top`, so that the number of open descriptors is bounded.
- */
-static void remove_at(int top, int dirfd, const char *name, int depth)
-{
-    char up[17];
-    if (unlinkat(dirfd, name, 0) == 0 || (errno != EISDIR && errno != EPERM))
-        return;
-    if (depth >= DEPTH_MAX) {
-        io_random_hex(up, 8);
-        if (renameat(dirfd, name, top, up) == 0)
-            return;
-    }
-    int fd =
-        openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    if (d == NULL) {
-        scope_close(&fd);
-        return;
-    }
-    for (struct dirent *de; (de = readdir(d)) != NULL;) {
-        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-            remove_at(top, fd, de->d_name, depth + 1);
-    }
-    (void)closedir(d);
-    (void)unlinkat(dirfd, name, AT_REMOVEDIR);
-}
-
-void istore_remove_tree(int dirfd, const char *name)
-{
-    struct stat st;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return;
-    if (!S_ISDIR(st.st_mode)) {
-        (void)unlinkat(dirfd, name, 0);
-        return;
-    }
-    /* Folders moved up by a pass are removed by the next one. */
-    for (int pass = 0; pass < 1000; pass++) {
-        int top = openat(dirfd, name,
-                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        DIR *d = top >= 0 ? fdopendir(top) : NULL;
-        if (d == NULL) {
-            scope_close(&top);
-            return;
-        }
-        for (struct dirent *de; (de = readdir(d)) != NULL;) {
-            if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-                remove_at(top, top, de->d_name, 0);
-        }
-        (void)closedir(d);
-        if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno != ENOTEMPTY)
-            return;
-    }
-}
+#define PINS_MAX (16U << 20)
 
 /* ---- roots ---------------------------------------------------------------*/
 
@@ -348,7 +288,7 @@ static void empty_trash(struct istore *s)
     }
     for (struct dirent *de; (de = readdir(d)) != NULL;) {
         if (de->d_name[0] != '.')
-            istore_remove_tree(fd, de->d_name);
+            io_remove_tree(fd, de->d_name);
     }
     (void)closedir(d);
 }

@@ -112,6 +112,31 @@ static void test_random_names(void **state)
     assert_int_equal(strlen(a), 16);
 }
 
+static void test_deep_trees_are_removed(void **state)
+{
+    char path[64];
+    int dir = temp_dir(path), top;
+
+    (void)state;
+    assert_int_equal(mkdirat(dir, "deep", 0700), 0);
+    top = openat(dir, "deep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 3000; i++) {
+        int next;
+
+        assert_int_equal(mkdirat(top, "d", 0700), 0);
+        assert_int_equal(mknodat(top, "f", S_IFREG, 0), 0);
+        assert_int_equal(symlinkat("/", top, "l"), 0);
+        next = openat(top, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        close(top);
+        top = next;
+    }
+    close(top);
+    io_remove_tree(dir, "deep");
+    assert_int_equal(faccessat(dir, "deep", F_OK, 0), -1);
+    close(dir);
+    assert_int_equal(rmdir(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_close_dir),
         cmocka_unit_test(test_proc_files_have_no_size),
         cmocka_unit_test(test_random_names),
+        cmocka_unit_test(test_deep_trees_are_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "base/io.h"
 #include "base/num.h"
 #include "client/image/blobw.h"
 #include "client/image/image.h"
@@ -66,7 +67,7 @@ static inline void kit_close(struct kit *k)
     k->store = NULL;
     *slash = '\0';
     int top = open(k->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    istore_remove_tree(top, slash + 1);
+    io_remove_tree(top, slash + 1);
     (void)close(top);
 }
 

@@ -195,7 +195,7 @@ static enum err_code unpack(struct place *p, const char *name, const void *data,
     struct decode *d;
     int top = istore_dirfd(p->kit.store);
     scoped_fd fd = as_file(data, n);
-    istore_remove_tree(top, name);
+    io_remove_tree(top, name);
     assert_int_equal(mkdirat(top, name, 0755), 0);
     scoped_fd root = openat(top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     e->code = ERR_NONE;

@@ -17,7 +17,6 @@
 #include "base/json.h"
 #include "client/remote/credential.h"
 #include "client/remote/credhelper.h"
-#include "client/store/store.h"
 
 static char folder[] = "/tmp/berth-credential-XXXXXX";
 static struct credential c;
@@ -367,7 +366,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    istore_remove_tree(AT_FDCWD, folder);
+    io_remove_tree(AT_FDCWD, folder);
     return 0;
 }
 

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "client/runtime/cgroup.h"
 #include "client/runtime/user.h"
-#include "client/store/store.h"
 
 static void detects_hybrid(void **state)
 {
@@ -87,7 +87,7 @@ static void sets_v2_limits(void **state)
     expect(dir, "cpu.weight", "39");
     expect(dir, "pids.max", "7");
     assert_true(cg_was_oom_killed(&l, "x"));
-    istore_remove_tree(AT_FDCWD, dir);
+    io_remove_tree(AT_FDCWD, dir);
 }
 
 static void joins_by_itself(void **state)
@@ -116,7 +116,7 @@ static void joins_by_itself(void **state)
     assert_true(fd >= 0);
     (void)close(fd);
     assert_int_equal(cg_open(&l, "y", &fd, &e), -1);
-    istore_remove_tree(AT_FDCWD, dir);
+    io_remove_tree(AT_FDCWD, dir);
 }
 
 static void resolves_users(void **state)

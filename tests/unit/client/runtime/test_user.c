@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "client/runtime/user.h"
-#include "client/store/store.h"
 
 static char folder[] = "/tmp/berth-user-XXXXXX";
 static int root;
@@ -32,7 +32,7 @@ static int teardown(void **state)
 {
     (void)state;
     (void)close(root);
-    istore_remove_tree(AT_FDCWD, folder);
+    io_remove_tree(AT_FDCWD, folder);
     return 0;
 }
 

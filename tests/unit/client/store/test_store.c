@@ -309,7 +309,7 @@ static void remove_object(struct kit *k, bool is_layer, const char *hex)
     else
         (void)snprintf(rel, sizeof(rel), "blobs/sha256/%.2s/%s", hex, hex);
     assert_true(kit_has(k, rel));
-    istore_remove_tree(istore_dirfd(k->store), rel);
+    io_remove_tree(istore_dirfd(k->store), rel);
     assert_false(kit_has(k, rel));
 }
 
@@ -578,25 +578,6 @@ static void test_the_sweep_needs_no_space(void **state)
     assert_false(has_last);
 }
 
-static void test_deep_trees_are_removed(void **state)
-{
-    struct kit *k = *state;
-    int dir = dup(istore_dirfd(k->store));
-    assert_int_equal(mkdirat(dir, "deep", 0700), 0);
-    int top = openat(dir, "deep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    (void)close(dir);
-    for (int i = 0; i < 3000; i++) {
-        assert_int_equal(mkdirat(top, "d", 0), 0);
-        assert_int_equal(mknodat(top, "f", S_IFREG, 0), 0);
-        int next = openat(top, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        (void)close(top);
-        top = next;
-    }
-    (void)close(top);
-    istore_remove_tree(istore_dirfd(k->store), "deep");
-    assert_false(kit_has(k, "deep"));
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
 
 int main(void)
@@ -620,7 +601,6 @@ int main(void)
         T(test_a_busy_store_is_left_alone),
         T(test_left_temporaries_are_taken),
         T(test_the_sweep_needs_no_space),
-        T(test_deep_trees_are_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
