@@ -143,6 +143,17 @@ static int start_threads(struct daemon *d, struct err *e)
     return 0;
 }
 
+static void say_if_lowered(unsigned wanted)
+{
+    unsigned most = http_connections_possible(wanted);
+
+    if (most < wanted)
+        log_line(LOG_LEVEL_WARN,
+                 "max-connections is %u, not %u: the limit of open files "
+                 "(LimitNOFILE, ulimit -n) allows no more",
+                 most, wanted);
+}
+
 static int start_http(struct daemon *d, const char *const *listen, size_t n,
                       struct err *e)
 {
@@ -159,6 +170,7 @@ static int start_http(struct daemon *d, const char *const *listen, size_t n,
     };
 
     opts.limits = d->config.http;
+    say_if_lowered(opts.limits.connections);
     opts.trust = &d->config.trust;
     d->api = (struct api_opts){
         .store = d->store,

@@ -147,6 +147,12 @@ must_check int http_server_start(const struct http_server_opts *opts,
  */
 const char *http_server_address(const struct http_server *s, size_t i);
 
+/*
+ * How many connections the process can have: wanted, or fewer when its limit
+ * of descriptors, of which some are for files, does not allow it.
+ */
+unsigned http_connections_possible(unsigned wanted);
+
 /* Open connections now.  Thread: any. */
 unsigned http_server_connections(struct http_server *s);
 

@@ -134,6 +134,11 @@ static void rest(struct lane_ctx *lc)
     event_add(&lc->resume, &tv);
 }
 
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 /* No descriptor left: give the spare one to a client to tell it so. */
 static void on_exhausted(struct lane_ctx *lc, int listen_fd)
 {
@@ -144,7 +149,7 @@ static void on_exhausted(struct lane_ctx *lc, int listen_fd)
         fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
             refuse(fd);
-        lc->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        lc->spare_fd = open_spare();
     }
     rest(lc);
 }
@@ -202,6 +207,9 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (atomic_load(&lc->server->is_draining))
         return;
+    /* Somebody else took the descriptor while it was given up. */
+    if (lc->spare_fd < 0)
+        lc->spare_fd = open_spare();
     for (size_t i = 0; i < lc->server->listener_count; i++)
         event_add(&lc->accept_events[i], NULL);
 }
@@ -305,17 +313,15 @@ static int no_memory(struct http_server *s, struct err *e)
     return err_set(e, ERR_NO_MEMORY, "start HTTP server: out of memory");
 }
 
-static void lower_cap(struct http_limits *l)
+unsigned http_connections_possible(unsigned wanted)
 {
     struct rlimit r;
+    rlim_t cap;
 
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur != RLIM_INFINITY) {
-        rlim_t cap = r.rlim_cur > 2 * SPARE_FDS ? r.rlim_cur - SPARE_FDS
-                                                : r.rlim_cur / 2;
-
-        if (l->connections > cap)
-            l->connections = (unsigned)cap;
-    }
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur == RLIM_INFINITY)
+        return wanted;
+    cap = r.rlim_cur > 2 * SPARE_FDS ? r.rlim_cur - SPARE_FDS : r.rlim_cur / 2;
+    return wanted > cap ? (unsigned)cap : wanted;
 }
 
 static int make_lanes(struct http_server *s,
@@ -329,7 +335,7 @@ static int make_lanes(struct http_server *s,
 
         lc->server = s;
         lc->lane = opts->lanes[i];
-        lc->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        lc->spare_fd = open_spare();
         lc->start_msg.run = on_start;
         lc->evict_msg.run = on_evict;
         io_random(&lc->next_id, sizeof(lc->next_id));
@@ -351,7 +357,7 @@ int http_server_start(const struct http_server_opts *opts,
     if (!s)
         return err_set(e, ERR_NO_MEMORY, "start HTTP server: out of memory");
     s->limits = opts->limits;
-    lower_cap(&s->limits);
+    s->limits.connections = http_connections_possible(s->limits.connections);
     s->app = opts->app;
     if (opts->trust)
         s->trust = *opts->trust;

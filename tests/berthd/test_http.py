@@ -246,6 +246,40 @@ def test_slow_reader(limited):
     client.close()
 
 
+def test_body_that_stands_still(limited):
+    """Even where no speed is asked for."""
+    server = limited("body-window = 50\nbody-rate = 0\nbody-idle = 200\n")
+    client = server.client()
+    where = client.begin("a")
+    client.send(f"PATCH {where} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                "1000000\r\n\r\nabc".encode())
+    answer = client.read("PATCH")
+    assert (answer.status, answer["connection"]) == (408, "close")
+    wait_for(lambda: client("GET", where)["range"] == "0-2")  # what came
+    client.close()
+
+
+def test_reader_that_is_slow_but_steady(limited):
+    """Each window must take its bytes, however evenly they go."""
+    server = limited("body-window = 200\nbody-rate = 100000000\n")
+    client = server.client()
+    data = bytes(1 << 20) * 48
+    path = f"/v2/a/blobs/{client.push_blob('a', data)}"
+    client.close()
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.settimeout(DEADLINE_S)
+    slow.connect(("127.0.0.1", server.port))
+    slow.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    got = 0
+    while f'"GET {path}" 200' not in server.text():
+        got += len(slow.recv(1000))
+        time.sleep(0.005)
+    line = next(one for one in server.log if f'"GET {path}" 200' in one)
+    assert "cut" in line and got < len(data)
+    slow.close()
+
+
 def test_requests_per_connection(limited):
     server = limited("requests-per-connection = 3\n")
     client = server.client()
@@ -298,6 +332,16 @@ def status_or_503(server):
 def cpu_s(pid):
     fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_limit_of_open_files_counts(limited):
+    """What cannot be held is not promised, and the log says so."""
+    server = limited("max-connections = 5000\n",
+                     wrapper=("prlimit", "--nofile=1200:1200"))
+    assert "max-connections is 688, not 5000" in server.text()
+    server = limited("max-connections = 600\n",
+                     wrapper=("prlimit", "--nofile=1200:1200"))
+    assert "max-connections is" not in server.text()
 
 
 def test_no_descriptors(limited):

@@ -4,7 +4,7 @@
  */
 #include "tests/unit/server/http/engine_kit.h"
 
-/* ---- tests -------------------------------------------------------------- */
+#include <dirent.h>
 
 static void test_keep_alive(void **state)
 {
@@ -244,6 +244,69 @@ static void test_big_file(void **state)
     assert_int_equal(f.toy.last_status, 200);
     assert_true(f.toy.is_last_cut);
     assert_int_equal(f.toy.aborts, 0);
+    stop(&f);
+}
+
+/* Descriptors of this process that are /dev/null; d: its folder of them. */
+static int null_count(DIR *d)
+{
+    struct dirent *entry;
+    int n = 0;
+
+    rewinddir(d);
+    while ((entry = readdir(d)) != NULL) {
+        char to[32] = "";
+
+        if (readlinkat(dirfd(d), entry->d_name, to, sizeof(to) - 1) > 0)
+            n += strcmp(to, "/dev/null") == 0;
+    }
+    return n;
+}
+
+/* Until they are at least and at most so many. */
+static void wait_nulls(DIR *d, int least, int most)
+{
+    int n = null_count(d);
+
+    for (int i = 0; n < least || n > most; i++) {
+        assert_true(i < WAIT_S * 1000);
+        usleep(1000);
+        n = null_count(d);
+    }
+}
+
+/*
+ * A lane that lost its spare descriptor, since there was none left to open it
+ * again, has one as soon as it can: the next lack of them is answered, too.
+ */
+static void test_spare_comes_back(void **state)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    DIR *files = opendir("/proc/self/fd");
+    struct rlimit old, low;
+    struct fix f;
+    int all, fd;
+
+    (void)state;
+    assert_non_null(files);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    start(&f, NULL);
+    a.sin_port = htons(f.port);
+    all = null_count(files);
+    assert_true(all >= LANES);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    low = old;
+    low.rlim_cur = 3; /* below the spares' own numbers */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    wait_nulls(files, 0, all - LANES);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    wait_nulls(files, all, all);
+    say(fd, "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    expect(fd, 200, "/a");
+    close(fd);
+    closedir(files);
     stop(&f);
 }
 
@@ -540,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_scarce_pool),
         cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_spare_comes_back),
         cmocka_unit_test(test_big_file),
         cmocka_unit_test(test_expect_continue),
         cmocka_unit_test(test_unread_body),
