@@ -21,10 +21,13 @@ size_t hash_size(enum hash_alg alg);
 struct hash *hash_new(enum hash_alg alg);
 void hash_free(struct hash *h); /* NULL is fine */
 void hash_update(struct hash *h, const void *data, size_t len);
-/* The digest of what was hashed so far; the stream goes on. */
-void hash_peek(const struct hash *h, unsigned char out[HASH_MAX]);
-/* One-shot. */
-void hash_bytes(enum hash_alg alg, const void *data, size_t len,
-                unsigned char out[HASH_MAX]);
+/*
+ * The digest of what was hashed so far; the stream goes on.
+ * -1: memory is gone, and out holds nothing.
+ */
+must_check int hash_peek(const struct hash *h, unsigned char out[HASH_MAX]);
+/* One-shot; the same. */
+must_check int hash_bytes(enum hash_alg alg, const void *data, size_t len,
+                          unsigned char out[HASH_MAX]);
 
 #endif

@@ -126,7 +126,10 @@ static void parse(struct req *r, struct store_reader *reader)
     struct digest got;
 
     (void)reader;
-    hash_bytes(alg, put->bytes, put->len, raw);
+    if (hash_bytes(alg, put->bytes, put->len, raw) < 0) {
+        r->rc = err_set(&r->e, ERR_NO_MEMORY, "hash manifest: out of memory");
+        return;
+    }
     got = digest_make(alg, raw);
     if (r->by_tag)
         r->digest = got;

@@ -251,26 +251,30 @@ int upload_sync(struct store *s, struct upload *u, struct err *e)
     return 0;
 }
 
+/* The upload's digest in sha512 by reading it once more. */
+static int read_again(struct upload *u, unsigned char raw[HASH_MAX],
+                      struct err *e)
+{
+    struct hash *h = hash_new(HASH_SHA512);
+    int rc = h ? hash_prefix(u->fd, u->offset, h, NULL, e)
+               : err_set(e, ERR_NO_MEMORY, "hash upload: out of memory");
+
+    if (rc == 0 && hash_peek(h, raw) < 0)
+        rc = err_set(e, ERR_NO_MEMORY, "hash upload: out of memory");
+    hash_free(h);
+    return rc;
+}
+
 static int check_digest(struct upload *u, const struct digest *d, struct err *e)
 {
+    struct hash *h = digest_alg(d) == HASH_SHA256 ? u->sha256 : u->sha512;
     unsigned char raw[HASH_MAX];
     struct digest got;
 
-    if (digest_alg(d) == HASH_SHA256) {
-        hash_peek(u->sha256, raw);
-    } else if (u->sha512) {
-        hash_peek(u->sha512, raw);
-    } else {
-        struct hash *h = hash_new(HASH_SHA512);
-        int rc = h ? hash_prefix(u->fd, u->offset, h, NULL, e)
-                   : err_set(e, ERR_NO_MEMORY, "hash upload: out of memory");
-
-        if (rc == 0)
-            hash_peek(h, raw);
-        hash_free(h);
-        if (rc < 0)
-            return -1;
-    }
+    if (!h && read_again(u, raw, e) < 0)
+        return -1;
+    if (h && hash_peek(h, raw) < 0)
+        return err_set(e, ERR_NO_MEMORY, "hash upload: out of memory");
     got = digest_make(digest_alg(d), raw);
     if (!digest_eq(&got, d))
         return err_set(e, ERR_DIGEST,

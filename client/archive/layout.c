@@ -178,10 +178,13 @@ static int copy_checked(struct layout *l, int fd, size_t size, const char *hex,
     if (h == NULL)
         return err_set(e, ERR_NO_MEMORY, "archive: out of memory");
     int rc = copy(l, fd, size, h, e);
-    hash_peek(h, raw);
+    if (rc == 0 && hash_peek(h, raw) != 0)
+        rc = err_set(e, ERR_NO_MEMORY, "archive: out of memory");
     hash_free(h);
+    if (rc != 0)
+        return rc;
     num_hex(raw, 32, got);
-    if (rc == 0 && strcmp(got, hex) != 0)
+    if (strcmp(got, hex) != 0)
         rc = err_set(e, ERR_DIGEST,
                      "blob sha256:%.12s is damaged: its bytes are "
                      "sha256:%.12s",

@@ -171,9 +171,11 @@ static int hash_fd(int fd, char *buf, struct spool_file *f, struct err *e)
             hash_update(h, buf, n);
         off += n;
     }
-    hash_peek(h, raw);
+    if (rc == 0 && hash_peek(h, raw) != 0)
+        rc = err_set(e, ERR_NO_MEMORY, "archive: out of memory");
     hash_free(h);
-    num_hex(raw, 32, f->hex);
+    if (rc == 0)
+        num_hex(raw, 32, f->hex);
     return rc;
 }
 

@@ -93,7 +93,8 @@ static int finish(struct blobw *w, const char *want, int64_t size,
 {
     unsigned char raw[HASH_MAX];
     char pins[1][ISTORE_HEX];
-    hash_peek(w->hash, raw);
+    if (hash_peek(w->hash, raw) != 0)
+        return err_set(e, ERR_NO_MEMORY, "hash a blob: out of memory");
     num_hex(raw, 32, hex);
     if (size >= 0 && w->size != size)
         return err_set(e, ERR_DIGEST, "%lld bytes came, %lld were promised",

@@ -232,7 +232,9 @@ int decode_drain(struct decode *d, struct err *e)
 static void to_hex(const struct hash *h, char hex[65])
 {
     unsigned char raw[HASH_MAX];
-    hash_peek(h, raw);
+    /* A wrong digest must never look right: stop instead of guessing. */
+    int rc = hash_peek(h, raw);
+    berth_assert(rc == 0);
     num_hex(raw, 32, hex);
 }
 

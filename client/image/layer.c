@@ -50,7 +50,9 @@ void layer_chain(const char *below, const char *diff_id, char out[ISTORE_HEX])
     }
     int n = snprintf(text, sizeof(text), "sha256:%.64s sha256:%.64s", below,
                      diff_id);
-    hash_bytes(HASH_SHA256, text, (size_t)n, raw);
+    /* A wrong name must never look right: stop instead of guessing. */
+    int rc = hash_bytes(HASH_SHA256, text, (size_t)n, raw);
+    berth_assert(rc == 0);
     num_hex(raw, 32, out);
 }
 

@@ -2,11 +2,38 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
+#include <openssl/crypto.h>
+
 #include "base/num.h"
+
+static bool is_memory_gone;
+
+static void *give(size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return is_memory_gone ? NULL : malloc(n);
+}
+
+static void *give_more(void *p, size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return is_memory_gone ? NULL : realloc(p, n);
+}
+
+static void take_back(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(p);
+}
 
 static void check(enum hash_alg alg, const char *text, const char *want)
 {
@@ -16,13 +43,13 @@ static void check(enum hash_alg alg, const char *text, const char *want)
 
     assert_non_null(h);
     for (size_t i = 0; i < strlen(text); i++) {
-        hash_peek(h, raw);
+        assert_int_equal(hash_peek(h, raw), 0);
         hash_update(h, text + i, 1);
     }
-    hash_peek(h, raw);
+    assert_int_equal(hash_peek(h, raw), 0);
     num_hex(raw, hash_size(alg), hex);
     assert_string_equal(hex, want);
-    hash_bytes(alg, text, strlen(text), raw);
+    assert_int_equal(hash_bytes(alg, text, strlen(text), raw), 0);
     num_hex(raw, hash_size(alg), hex);
     assert_string_equal(hex, want);
     hash_free(h);
@@ -40,10 +67,33 @@ static void test_vectors(void **state)
           "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f");
 }
 
+/* It is an error, and the stream is as it was. */
+static void test_no_memory(void **state)
+{
+    struct hash *h = hash_new(HASH_SHA256);
+    uint8_t raw[HASH_MAX], again[HASH_MAX];
+
+    (void)state;
+    assert_non_null(h);
+    hash_update(h, "abc", 3);
+    is_memory_gone = true;
+    assert_int_equal(hash_peek(h, raw), -1);
+    assert_int_equal(hash_bytes(HASH_SHA256, "abc", 3, raw), -1);
+    is_memory_gone = false;
+    assert_int_equal(hash_peek(h, raw), 0);
+    assert_int_equal(hash_bytes(HASH_SHA256, "abc", 3, again), 0);
+    assert_memory_equal(raw, again, 32);
+    hash_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_no_memory),
     };
+
+    if (CRYPTO_set_mem_functions(give, give_more, take_back) != 1)
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ static inline struct istore_scratch *kit_scratch(struct kit *k)
 static inline void kit_hash(const char *text, char hex[ISTORE_HEX])
 {
     unsigned char raw[HASH_MAX];
-    hash_bytes(HASH_SHA256, text, strlen(text), raw);
+    assert_int_equal(hash_bytes(HASH_SHA256, text, strlen(text), raw), 0);
     num_hex(raw, 32, hex);
 }
 

@@ -126,7 +126,7 @@ static void test_kinds(void **state)
     in.n = 0;
     add_gzip(inner.p, inner.n);
     assert_int_equal(decode(0, &plain, hex), ERR_NONE);
-    hash_bytes(HASH_SHA256, inner.p, inner.n, raw);
+    assert_int_equal(hash_bytes(HASH_SHA256, inner.p, inner.n, raw), 0);
     num_hex(raw, 32, want);
     assert_string_equal(hex, want);
     in.n = 0;
