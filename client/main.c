@@ -13,6 +13,21 @@
 #include "client/cmd/cmd.h"
 #include "client/runtime/start.h"
 
+static int cmd_version(int argc, char **argv)
+{
+    struct err e;
+    const struct cli_verb v = {
+        .name = "version", .synopsis = "", .help = "Show the version."};
+    char **args;
+    int n;
+    enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
+    if (r == CLI_ERROR)
+        return cli_fail(125, &e);
+    if (r == CLI_OK)
+        printf("berth %s\n", BERTH_VERSION);
+    return 0;
+}
+
 struct verb {
     const char *name;
     int (*run)(int argc, char **argv); /* NULL: a verb of berth-image */
@@ -107,21 +122,6 @@ static bool group_help(int argc, char **argv)
                grouped[i].verb);
     }
     return is_group;
-}
-
-int cmd_version(int argc, char **argv)
-{
-    struct err e;
-    const struct cli_verb v = {
-        .name = "version", .synopsis = "", .help = "Show the version."};
-    char **args;
-    int n;
-    enum cli_result r = cli_parse(&v, argc, argv, &args, &n, &e);
-    if (r == CLI_ERROR)
-        return cli_fail(125, &e);
-    if (r == CLI_OK)
-        printf("berth %s\n", BERTH_VERSION);
-    return 0;
 }
 
 static void usage(FILE *f)

@@ -40,6 +40,7 @@ CLIENT_SRC := \
 	client/runtime/seccomp.c \
 	client/runtime/start.c \
 	client/runtime/user.c \
+	client/cmd/cmd.c \
 	client/cmd/exec.c \
 	client/cmd/handover.c \
 	client/cmd/inspect.c \

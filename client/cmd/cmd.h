@@ -10,7 +10,6 @@
 struct cli_verb;
 struct istore;
 
-int cmd_version(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_start(int argc, char **argv);
 int cmd_exec(int argc, char **argv);

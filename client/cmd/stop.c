@@ -23,20 +23,6 @@
 #define TAKE_WAIT_MS 10000
 #define TAKE_POLL_MS 2
 
-bool cmd_begin(const struct cli_verb *v, int argc, char **argv, char ***args,
-               int *n, struct istore **s, int *status)
-{
-    struct err e;
-    enum cli_result r = cli_parse(v, argc, argv, args, n, &e);
-    *status = 0;
-    if (r == CLI_HELP)
-        return false;
-    if (r == CLI_OK && istore_open(NULL, s, &e) == 0)
-        return true;
-    *status = cli_fail(1, &e);
-    return false;
-}
-
 #define TIMEOUT_OWN INT64_MIN /* the container's own stop timeout */
 
 struct options {
