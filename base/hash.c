@@ -1,5 +1,6 @@
 #include "base/hash.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <openssl/evp.h>
@@ -13,19 +14,41 @@ size_t hash_size(enum hash_alg alg)
     return alg == HASH_SHA256 ? 32 : 64;
 }
 
+/*
+ * Fetched once and kept: EVP_sha256() would be fetched anew for each digest,
+ * under a lock.  NULL when it could not be had.
+ */
 static const EVP_MD *md_of(enum hash_alg alg)
 {
-    return alg == HASH_SHA256 ? EVP_sha256() : EVP_sha512();
+    static _Atomic(EVP_MD *) kept[HASH_SHA512 + 1];
+    EVP_MD *md = atomic_load(&kept[alg]), *first = NULL;
+
+    if (md)
+        return md;
+    md = EVP_MD_fetch(NULL, alg == HASH_SHA256 ? "SHA256" : "SHA512", NULL);
+    if (!md || atomic_compare_exchange_strong(&kept[alg], &first, md))
+        return md;
+    EVP_MD_free(md); /* another thread was faster */
+    return first;
+}
+
+int hash_init(struct err *e)
+{
+    if (md_of(HASH_SHA256) && md_of(HASH_SHA512))
+        return 0;
+    return err_set(e, ERR_NO_MEMORY, "OpenSSL has no SHA-256 or SHA-512");
 }
 
 struct hash *hash_new(enum hash_alg alg)
 {
     struct hash *h = calloc(1, sizeof(*h));
+    const EVP_MD *md;
 
     if (!h)
         return NULL;
     h->ctx = EVP_MD_CTX_new();
-    if (!h->ctx || EVP_DigestInit_ex(h->ctx, md_of(alg), NULL) != 1) {
+    md = md_of(alg);
+    if (!h->ctx || !md || EVP_DigestInit_ex(h->ctx, md, NULL) != 1) {
         hash_free(h);
         return NULL;
     }
@@ -60,5 +83,7 @@ int hash_peek(const struct hash *h, unsigned char out[HASH_MAX])
 int hash_bytes(enum hash_alg alg, const void *data, size_t len,
                unsigned char out[HASH_MAX])
 {
-    return EVP_Digest(data, len, out, NULL, md_of(alg), NULL) == 1 ? 0 : -1;
+    const EVP_MD *md = md_of(alg);
+
+    return md && EVP_Digest(data, len, out, NULL, md, NULL) == 1 ? 0 : -1;
 }

@@ -15,6 +15,11 @@ enum hash_alg { HASH_SHA256 = 1, HASH_SHA512 = 2 };
 
 struct hash;
 
+/*
+ * Get the algorithms ready, for a program that must live through a lack of
+ * memory: OpenSSL 3.0 crashes when it is gone at their first use.
+ */
+must_check int hash_init(struct err *e);
 /* Raw digest length in bytes: 32 or 64. */
 size_t hash_size(enum hash_alg alg);
 /* A new stream, or NULL when memory is gone. */

@@ -22,6 +22,7 @@
 
 #include <event2/thread.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "server/access_log.h"
 #include "server/api.h"
@@ -263,7 +264,7 @@ static int start(struct daemon *d, struct err *e)
     log_set_level(level);
     if (d->config.log_file && log_open(d->config.log_file, e) < 0)
         return -1;
-    if (check_listen(&d->config, e) < 0)
+    if (check_listen(&d->config, e) < 0 || hash_init(e) < 0)
         return -1;
     d->root = options_root(&d->config, e);
     if (!d->root || start_store(d, e) < 0 || start_threads(d, e) < 0)
