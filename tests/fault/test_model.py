@@ -1,8 +1,9 @@
-"""Random clients at once against a model of the registry, with kill -9.
+"""Random clients at once against a model of the registry, in bad times.
 
 Several clients push, mount, tag, read and delete the same few blobs and
 manifests of two repositories; some hang up, some break off in the middle of a
-body, and in every third round berthd is killed.  After each round everything
+body, in every third round berthd is killed, or the disk is full again and
+again: what is answered 507 must have done nothing.  After each round everything
 is read, and all that the clients and the reader heard must have one
 explanation (registry_model.py).  At the end the index and the files are
 compared.
@@ -19,6 +20,7 @@ import time
 
 from conftest import Berthd
 from rawhttp import sha256
+from smalldisk import small_disk  # noqa: F401, a fixture
 from waiting import wait_for
 
 import registry_model as model
@@ -31,14 +33,26 @@ CALLS = 25  # of each client in a round
 GONE = (OSError, EOFError)
 
 
+class Refused(Exception):
+    """The disk is full."""
+
+
 class Caller:
     """One client: does operations over HTTP and notes what it heard."""
 
-    def __init__(self, server, world, rng):
+    def __init__(self, server, world, rng, may_be_full=False):
         self.world, self.rng, self.http = world, rng, server.client()
-        self.server = server
+        self.server, self.may_be_full = server, may_be_full
+        self.http.read = self.read
+        self.refused = 0
         self.heard, self.unheard = [], []
         self.error = None
+
+    def read(self, method="GET"):
+        answer = type(self.http).read(self.http, method)
+        if answer.status == 507:
+            raise Refused
+        return answer
 
     # -- one operation each: the answer in the model's words ----------------
 
@@ -99,10 +113,12 @@ class Caller:
         other.send(request)
         self.http.send(request)
         try:
-            both = {self.http.read().status, other.read().status}
+            both = {type(other).read(c).status for c in (self.http, other)}
         finally:
             other.close()
-        assert both in ({201, 404}, {201, 416}), both
+        if both <= {416, 507}:
+            raise Refused
+        assert both in ({201, 404}, {201, 416}, {201, 507}), both
         return 201
 
     def finish(self, where, data):
@@ -208,7 +224,15 @@ class Caller:
                 self.hang_up(op)
                 return
             result = getattr(self, op[0].__name__)(*op[1:])
+        except Refused:
+            self.refused += 1
+            return
         except GONE:
+            # A refusal, and the end, before the whole body was sent.
+            if self.may_be_full:
+                self.refused += 1
+                self.http.close()
+                return
             self.unheard.append(Call(op, start, math.inf, None))
             raise
         self.heard.append(Call(op, start, time.monotonic(), result))
@@ -222,10 +246,39 @@ class Caller:
         self.http.close()
 
 
-def one_round(server, world, rng, is_killed):
-    """Returns the clients' calls, and those whose answers nobody heard."""
-    callers = [Caller(server, world, random.Random(rng.getrandbits(64)))
-               for _ in range(CLIENTS)]
+class Ballast:
+    """A file that fills the disk, gives a little back, and fills it again."""
+
+    def __init__(self, path, rng):
+        self.path, self.rng = path, rng
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        with open(self.path, "wb", buffering=0) as f:
+            while not self.stopping.is_set():
+                try:
+                    f.write(bytes(self.rng.choice([4096, 65536, 1 << 20])))
+                except OSError:
+                    room = self.rng.choice([4096, 100_000, 1 << 20, 5 << 20])
+                    f.truncate(max(0, f.tell() - room))
+                    f.seek(0, os.SEEK_END)
+                    self.stopping.wait(self.rng.uniform(0, 0.03))
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join()
+        self.path.unlink()
+
+
+def one_round(server, world, rng, is_killed, is_full):
+    """
+    Returns the clients' calls, those whose answers nobody heard, and how
+    many found the disk full.
+    """
+    callers = [Caller(server, world, random.Random(rng.getrandbits(64)),
+                      is_full) for _ in range(CLIENTS)]
     threads = [threading.Thread(target=c.work) for c in callers]
     for thread in threads:
         thread.start()
@@ -245,7 +298,8 @@ def one_round(server, world, rng, is_killed):
         reader.call(op)
     reader.http.close()
     return ([c.heard for c in (*callers, reader)],
-            frozenset(call for c in callers for call in c.unheard))
+            frozenset(call for c in callers for call in c.unheard),
+            sum(c.refused for c in callers))
 
 
 def check_files(root, may_have_garbage):
@@ -281,7 +335,7 @@ def check_files(root, may_have_garbage):
         assert set(files) - dead <= set(sizes)
 
 
-def play(tmp_path, kills):
+def play(tmp_path, kills=False, disk=None):
     seed = int(os.environ.get("BERTH_SEED", time.time_ns()))
     print(f"seed {seed} (BERTH_SEED), {ROUNDS} rounds of {CLIENTS} clients")
     model.selfcheck(seed)
@@ -289,12 +343,20 @@ def play(tmp_path, kills):
     world = model.World(rng)
     conf = tmp_path / "registry.conf"
     conf.write_text("delete-delay = 2\nmin-free = 0\n")
-    server = Berthd(tmp_path / "data", "--config", str(conf), "--log-level",
-                    "error")
+    root = (disk or tmp_path) / "data"
+    server = Berthd(root, "--config", str(conf), "--log-level", "error")
     ends, old, total = {(model.EMPTY, frozenset())}, frozenset(), 0
+    refused = 0
     for number in range(ROUNDS):
         is_killed = kills and number % 3 == 2
-        clients, lost = one_round(server, world, rng, is_killed)
+        ballast = disk and number % 3 and Ballast(disk / "ballast", rng)
+        try:
+            clients, lost, full = one_round(server, world, rng, is_killed,
+                                             bool(ballast))
+        finally:
+            if ballast:
+                ballast.stop()
+        refused += full
         starts = {(state, (left - old) | lost) for state, left in ends}
         ends, furthest = model.explain(world, starts, clients)
         assert ends, model.report(clients, furthest)
@@ -302,15 +364,21 @@ def play(tmp_path, kills):
         if is_killed:  # what was not done by then never will be
             ends = {(state, frozenset()) for state, _ in ends}
         total += sum(map(len, clients))
+    assert "read-only" not in server.text()
     server.stop()
-    print(f"{total} answers explained")
-    check_files(tmp_path / "data", kills)
-    assert kills or not list((tmp_path / "data" / "uploads").iterdir())
+    print(f"{total} answers explained, {refused} refused")
+    assert (refused > 0) == (disk is not None)
+    check_files(root, kills or disk)
+    assert kills or disk or not list((root / "uploads").iterdir())
 
 
 def test_model(tmp_path):
-    play(tmp_path, False)
+    play(tmp_path)
 
 
 def test_model_with_kills(tmp_path):
-    play(tmp_path, True)
+    play(tmp_path, kills=True)
+
+
+def test_model_on_a_full_disk(tmp_path, small_disk):
+    play(tmp_path, disk=small_disk)
