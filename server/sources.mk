@@ -45,6 +45,7 @@ UNIT_TESTS += \
 	tests/unit/server/http/test_engine.c \
 	tests/unit/server/http/test_forwarded.c \
 	tests/unit/server/http/test_fuzz.c \
+	tests/unit/server/http/test_fuzz_forwarded.c \
 	tests/unit/server/http/test_head.c \
 	tests/unit/server/http/test_ip.c \
 	tests/unit/server/http/test_overload.c \

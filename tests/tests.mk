@@ -65,7 +65,7 @@ deps:
 
 # fuzz: libFuzzer on what parses bytes of strangers; SECONDS for each target.
 # FUZZ_TARGETS=... for some of them; FUZZ_S is the older name of SECONDS.
-FUZZ_TARGETS ?= http range router manifest registry
+FUZZ_TARGETS ?= http forwarded range router manifest registry
 FUZZ_S ?= 60
 FUZZ_SRC := $(SERVER_SRC) $(AUTH_SRC) $(STORAGE_SRC) $(BASE_SRC) \
 	client/remote/credential.c client/remote/credhelper.c client/remote/origin.c
