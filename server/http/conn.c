@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,16 +93,26 @@ static void start_window(struct conn *c, bool is_first)
         c->progress_ms = clock_mono_ms();
 }
 
+/* For the other lanes, which look for the oldest of all. */
+static void publish_oldest(struct lane_ctx *lc)
+{
+    atomic_store(&lc->idle_since_ms,
+                 lc->idle ? lc->idle->idle_since_ms : LLONG_MAX);
+}
+
 static void enter_idle(struct conn *c)
 {
+    c->idle_since_ms = clock_mono_ms();
     DL_APPEND2(c->lc->idle, c, idle_prev, idle_next);
     atomic_fetch_add(&c->lc->idle_count, 1);
+    publish_oldest(c->lc);
 }
 
 static void leave_idle(struct conn *c)
 {
     DL_DELETE2(c->lc->idle, c, idle_prev, idle_next);
     atomic_fetch_sub(&c->lc->idle_count, 1);
+    publish_oldest(c->lc);
 }
 
 void conn_set_state(struct conn *c, enum conn_state state)

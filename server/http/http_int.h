@@ -44,9 +44,10 @@ struct lane_ctx {
     struct conn *conns;          /* all of this lane */
     struct conn *idle;           /* in CONN_IDLE, oldest first */
     atomic_uint idle_count;
-    struct lane_msg evict_msg; /* close as many as evict_due says */
-    unsigned evict_due;        /* under server.lock */
-    int spare_fd;              /* given up to refuse a client at EMFILE */
+    atomic_llong idle_since_ms; /* of the first of idle; LLONG_MAX: none */
+    struct lane_msg evict_msg;  /* close as many as evict_due says */
+    unsigned evict_due;         /* under server.lock */
+    int spare_fd;               /* given up to refuse a client at EMFILE */
     uint64_t next_id;
     int64_t date_s; /* of date */
     char date[30];
@@ -89,6 +90,7 @@ struct conn {
     struct lane_ctx *lc;
     struct conn *prev, *next;           /* lc->conns */
     struct conn *idle_prev, *idle_next; /* lc->idle */
+    int64_t idle_since_ms;
     struct stream stream;
     enum conn_state state;
     struct event ev_read, ev_write, ev_timer, ev_kick;

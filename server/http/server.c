@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -73,42 +74,47 @@ static void refuse(int fd)
 }
 
 /*
- * Let another lane close its longest idle connection; the newcomer is taken
- * at once, so for a moment there is one too many.  Under server.lock.
+ * The lane whose oldest idle connection is the oldest of all; NULL: none is
+ * idle that was not asked for already.  Under server.lock.
  */
-static bool ask_other_lane(struct lane_ctx *lc)
+static struct lane_ctx *oldest_lane(struct http_server *s)
 {
-    struct http_server *s = lc->server;
+    struct lane_ctx *oldest = NULL;
+    long long since = LLONG_MAX;
 
     for (size_t i = 0; i < s->lane_count; i++) {
-        struct lane_ctx *other = &s->lanes[i];
+        struct lane_ctx *lc = &s->lanes[i];
+        long long one = atomic_load(&lc->idle_since_ms);
 
-        if (other == lc || other->evict_due >= atomic_load(&other->idle_count))
-            continue;
-        if (other->evict_due++ == 0)
-            lane_post(other->lane, &other->evict_msg);
-        return true;
+        if (one < since && lc->evict_due < atomic_load(&lc->idle_count)) {
+            oldest = lc;
+            since = one;
+        }
     }
-    return false;
+    return oldest;
 }
 
-/* At the cap the longest idle connection makes room, if there is one. */
+/*
+ * At the cap the oldest idle connection makes room, if there is one.  Another
+ * lane closes its own when it gets the message; the newcomer is taken at
+ * once, so for a moment there is one too many.
+ */
 static bool make_room(struct lane_ctx *lc)
 {
     struct http_server *s = lc->server;
+    struct lane_ctx *lane = NULL;
     bool has_room;
 
     pthread_mutex_lock(&s->lock);
     has_room = s->conns < s->limits.connections;
-    if (!has_room && !lc->idle)
-        has_room = ask_other_lane(lc);
+    if (!has_room)
+        lane = oldest_lane(s);
+    if (lane && lane != lc && lane->evict_due++ == 0)
+        lane_post(lane->lane, &lane->evict_msg);
     pthread_mutex_unlock(&s->lock);
-    if (has_room)
-        return true;
-    if (!lc->idle)
-        return false;
-    conn_close(lc->idle);
-    return true;
+    if (lane == lc && lc->idle)
+        conn_close(lc->idle);
+    return has_room || lane;
 }
 
 static void on_evict(struct lane_msg *m)
@@ -336,6 +342,7 @@ static int make_lanes(struct http_server *s,
         lc->server = s;
         lc->lane = opts->lanes[i];
         lc->spare_fd = open_spare();
+        atomic_init(&lc->idle_since_ms, LLONG_MAX);
         lc->start_msg.run = on_start;
         lc->evict_msg.run = on_evict;
         io_random(&lc->next_id, sizeof(lc->next_id));
