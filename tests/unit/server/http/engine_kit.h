@@ -184,6 +184,10 @@ static inline void on_request(struct http_exchange *x, void *ctx)
         http_reply_file(x, 200, dup(t->big_fd), 0, BIG);
     } else if (strcmp(path, "/short") == 0) {
         http_reply_file(x, 200, dup(t->big_fd), BIG - 10, 1000);
+    } else if (strcmp(path, "/split") == 0) {
+        http_set(x, "X-Text", "a\r\nSet-Cookie: b");
+    } else if (strcmp(path, "/split-name") == 0) {
+        http_set(x, "X-Text: a\nX-Other", "b");
     } else if (strcmp(path, "/deny") == 0) {
         http_set(x, "WWW-Authenticate", "Basic realm=\"r\"");
         http_reply(x, 401, "denied", 6);
