@@ -97,11 +97,12 @@ HEALTHY = r"""
 import select, sys, time
 sys.path.insert(0, sys.argv[1])
 from rawhttp import Client
-client = Client(int(sys.argv[2]))
+client, times = Client(int(sys.argv[2])), []
 while not select.select([sys.stdin], [], [], 0.01)[0]:
     begin = time.monotonic()
     assert client("GET", sys.argv[3]).status == 200
-    print(time.monotonic() - begin)
+    times.append(time.monotonic() - begin)
+print(*times)  # at the end: nobody reads the pipe before
 """
 
 
@@ -171,7 +172,7 @@ def test_crowds(server):
     memory = server.memory_kib("VmHWM")
     note(f"crowds of {HEADS}, {BODIES}, {READERS}, {server.name}",
          f"{memory // 1024} MiB at most, p99 of {len(times)} others "
-         f"{p99 * 1000:.0f} ms")
+         f"{p99 * 1000:.0f} ms, at most {times[-1] * 1000:.0f} ms")
     if VARIANT == "release":
         assert memory < MEMORY_KIB
     assert p99 < (0.1 if LONG else 1.0)

@@ -96,8 +96,13 @@ class Other:
 
     def look(self, case):
         for path, data in self.blobs.items():
-            answer = self.http("GET", path, None, {"Connection": "close"})
+            answer = self.get(path)
+            if answer.status == 408:  # we were slow, on a busy machine
+                answer = self.get(path)
             assert (answer.status, answer.body) == (200, data), case
+
+    def get(self, path):
+        return self.http("GET", path, None, {"Connection": "close"})
 
     def close(self):
         self.http.close()
