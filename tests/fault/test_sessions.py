@@ -13,6 +13,8 @@ import struct
 import threading
 import time
 
+import pytest
+
 from conftest import Berthd
 from rawhttp import sha256
 from waiting import wait_for
@@ -21,7 +23,9 @@ STREAM = random.Random(1).randbytes(700_000)
 DIGEST = sha256(STREAM)
 SESSIONS = 3
 CLIENTS = 6
-STEPS = 1000 if os.environ.get("BERTH_LONG") else 120
+LONG = os.environ.get("BERTH_LONG")
+STEPS = 1000 if LONG else 120
+ENDS = 60 if LONG else 4
 GONE = (OSError, EOFError)
 
 
@@ -98,9 +102,18 @@ class Disturber:
         answer = self.http("PUT", f"{where}?digest={DIGEST}", b"")
         assert answer.status in (201, 400, 404, 416), answer
         if answer.status == 201:
-            assert self.http("GET", f"/v2/a/blobs/{DIGEST}").body == STREAM
+            self.read_or_delete()
         if answer.status in (201, 400):
             self.places.replace(where, self.http)
+
+    def read_or_delete(self):
+        """Others may delete it too."""
+        path = f"/v2/a/blobs/{DIGEST}"
+        if self.rng.random() < 0.5:
+            assert self.http("DELETE", path).status in (202, 404)
+            return
+        answer = self.http("GET", path)
+        assert answer.status == 404 or answer.body == STREAM, answer
 
     def cancel(self, where, at):
         answer = self.http("DELETE", where, b"")
@@ -141,8 +154,11 @@ class Disturber:
 
 
 def complete(server, where):
-    """Whatever was kept of it is the stream's start."""
+    """Whatever was kept of it is the stream's start; False: nothing was."""
     client = Disturber(server, None, None)
+    if client.offset(where) is None:
+        client.http.close()
+        return False
 
     def go_on():
         at = client.offset(where)
@@ -158,36 +174,68 @@ def complete(server, where):
     wait_for(go_on, "the rest of a session")
     answer = client.http("PUT", f"{where}?digest={DIGEST}", b"")
     assert answer.status == 201, answer
+    assert client.http("GET", f"/v2/a/blobs/{DIGEST}").body == STREAM
     client.http.close()
+    return True
 
 
-def test_sessions_in_disorder(tmp_path):
+def start(tmp_path):
     seed = int(os.environ.get("BERTH_SEED", time.time_ns()))
     print(f"seed {seed} (BERTH_SEED)")
-    rng = random.Random(seed)
     conf = tmp_path / "registry.conf"
     conf.write_text("upload-takeover = 20\nbody-memory = 1048576\n"
-                    "min-free = 0\n")
+                    "min-free = 0\ndelete-delay = 2\n")
     server = Berthd(tmp_path / "data", "--config", str(conf), "--log-level",
                     "error")
-    places = Places(server)
+    return server, random.Random(seed)
+
+
+def disturb(server, places, rng, end=lambda: None):
+    """Clients for a while; end() may end the server meanwhile."""
     clients = [Disturber(server, places, random.Random(rng.getrandbits(64)))
                for _ in range(CLIENTS)]
     threads = [threading.Thread(target=c.work) for c in clients]
     for thread in threads:
         thread.start()
+    end()
     for thread in threads:
         thread.join()
     for client in clients:
         if client.error:
             raise client.error
+    return clients
+
+
+def test_sessions_in_disorder(tmp_path):
+    server, rng = start(tmp_path)
+    places = Places(server)
+    clients = disturb(server, places, rng)
     totals = {}
     for client in clients:
         for name, count in client.counts.items():
             totals[name] = totals.get(name, 0) + count
     print(totals)
-    for where in places.list:
-        complete(server, where)
+    assert all([complete(server, where) for where in places.list])
     assert server.text().count(" error ") == 0, server.text()
     server.stop()
     assert not list((tmp_path / "data" / "uploads").iterdir())
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+def test_sessions_across_an_end(tmp_path, ending):
+    """Where berthd is stopped or killed, too, the sessions go on."""
+    server, rng = start(tmp_path)
+    completed = 0
+
+    def end():
+        time.sleep(rng.uniform(0.05, 0.6))
+        getattr(server, ending)()
+
+    for _ in range(ENDS):
+        places = Places(server)
+        disturb(server, places, rng, end)
+        server.start()
+        completed += sum([complete(server, where) for where in places.list])
+    print(f"{completed} sessions completed")
+    assert completed
+    server.stop()
