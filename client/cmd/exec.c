@@ -2,6 +2,7 @@
 #include "client/cmd/cmd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -14,6 +15,8 @@
 #include "client/runtime/container.h"
 #include "client/runtime/start.h"
 #include "client/store/store.h"
+
+#define START_POLL_MS 5
 
 static struct {
     bool interactive, tty, detach;
@@ -39,16 +42,21 @@ static char *const *exec_env(json_t *env, struct err *e)
     return (char *const *)(uintptr_t)all;
 }
 
+/* One that is just being started is waited for, as long as it is there. */
 static int start(const struct rt_spec *spec, int pidfd, const int stdio[3],
                  struct rt_started *run)
 {
     static struct cg_layout l;
+    struct pollfd end = {.fd = pidfd, .events = POLLIN};
     struct err e;
     *run = (struct rt_started){.status = 125};
-    if (cg_detect_self(&l, &e) == 0 &&
-        rt_exec(spec, &l, pidfd, stdio, run, &e) == 0)
-        return 0;
-    return cli_fail(run->status, &e);
+    int rc = cg_detect_self(&l, &e);
+    if (rc != 0)
+        return cli_fail(125, &e);
+    do
+        rc = rt_exec(spec, &l, pidfd, stdio, run, &e);
+    while (rc != 0 && e.code == ERR_BUSY && poll(&end, 1, START_POLL_MS) <= 0);
+    return rc == 0 ? 0 : cli_fail(run->status, &e);
 }
 
 static int exec_detached(const struct rt_spec *spec, int pidfd)

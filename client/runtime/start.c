@@ -441,6 +441,24 @@ int rt_go(struct rt_started *out, struct err *e)
     return 0;
 }
 
+/*
+ * Into the namespaces of a container, that of mounts first: until the very end
+ * of its setup this is a copy of the host's, with the host's files as root.
+ */
+static int enter(int pidfd, struct err *e)
+{
+    struct stat host, now;
+    if (stat("/", &host) != 0 || setns(pidfd, CLONE_NEWNS) != 0 ||
+        stat("/", &now) != 0)
+        return err_sys(e, errno, "enter the container");
+    if (host.st_dev == now.st_dev && host.st_ino == now.st_ino)
+        return err_set(e, ERR_BUSY, "the container is still being started");
+    if (setns(pidfd, (NAMESPACES & ~CLONE_NEWNS) | CLONE_NEWCGROUP |
+                         CLONE_NEWNET) != 0)
+        return err_sys(e, errno, "enter the container");
+    return 0;
+}
+
 static _Noreturn void exec_child(const struct rt_spec *s,
                                  const struct cg_layout *l, int pidfd,
                                  const int stdio[3], int sock)
@@ -449,12 +467,8 @@ static _Noreturn void exec_child(const struct rt_spec *s,
     int master = -1, slave = -1;
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     /* Limits first: afterwards the cgroup files are out of reach. */
-    if (cg_join(l, s->id, &e) != 0)
+    if (cg_join(l, s->id, &e) != 0 || enter(pidfd, &e) != 0)
         fail(sock, 125, &e);
-    if (setns(pidfd, NAMESPACES | CLONE_NEWCGROUP | CLONE_NEWNET) != 0) {
-        (void)err_sys(&e, errno, "enter the container");
-        fail(sock, 125, &e);
-    }
     if (s->is_tty) {
         scoped_fd pts =
             open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -294,6 +294,28 @@ def test_exec_into_a_hostile_container(host):
     host.exec(container, "-u", "app", ["id"])
 
 
+def test_exec_while_it_is_being_started(host):
+    """Until its root is built, its mount namespace shows the host's files;
+    the volume makes that last."""
+    seeds = [(f"data/{i}", b"seed", 0o644) for i in range(4000)]
+    image = host.image(files=seeds, changes=("VOLUME /data",))
+    for i in range(3):
+        starting = host.start("run", "-d", "--name", f"early{i}", image,
+                              "sleep", "1000")
+
+        def enter():
+            return [done for done in [host.exec(
+                f"early{i}", ["cat", str(host.canary / "file")])]
+                if "no such container" not in done.stderr
+                and "is not running" not in done.stderr]
+        done = wait_for(enter, "it does not start")[0]
+        assert done.returncode == 1, done
+        assert "of the host" not in done.stdout, done
+        assert "No such file" in done.stderr, done
+        starting.communicate()
+        assert starting.returncode == 0
+
+
 # ---- links and mounts -------------------------------------------------------
 
 @pytest.mark.parametrize("name", ["proc", "sys", "dev"])
