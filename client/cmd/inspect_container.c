@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "client/cli/value.h"
+#include "client/runtime/container.h"
 
 static json_t *time_json(int64_t seconds, int64_t nano)
 {
@@ -235,9 +236,8 @@ static json_t *graph_json(struct istore *s, const char *dir,
 }
 
 static json_t *whole(struct istore *s, const char *id, const json_t *r,
-                     const struct istore_image *img)
+                     const struct istore_image *img, const struct ct_state *st)
 {
-    struct ct_state st;
     char dir[PATH_MAX];
     const json_t *asked = json_object_get(r, "asked");
     json_t *args = json_array(), *v;
@@ -248,14 +248,13 @@ static json_t *whole(struct istore *s, const char *id, const json_t *r,
             (void)json_array_append(args, v);
     }
     ct_dir(s, id, dir);
-    ct_state(s, id, &st);
     return json_pack(
         "{s:s,s:o,s:O,s:o,s:o,s:s+,s:s+,s:s+,s:s+,s:s+,s:s+,s:i,s:s,s:s,s:n,"
         "s:o,s:o,s:o,s:o,s:o}",
         "Id", id, "Created",
         time_json(integer(r, "created"), integer(r, "created_ns")), "Path",
-        json_array_get(argv, 0), "Args", args, "State", state_json(&st),
-        "Image", "sha256:", img->config, "ResolvConfPath", dir, "/resolv.conf",
+        json_array_get(argv, 0), "Args", args, "State", state_json(st), "Image",
+        "sha256:", img->config, "ResolvConfPath", dir, "/resolv.conf",
         "HostnamePath", dir, "/hostname", "HostsPath", dir, "/hosts", "LogPath",
         dir, "/log", "Name", "/", text_of(r, "name"), "RestartCount", 0,
         "Driver", "overlay2", "Platform", "linux", "ExecIDs", "HostConfig",
@@ -267,10 +266,13 @@ static json_t *whole(struct istore *s, const char *id, const json_t *r,
 json_t *inspect_container(struct istore *s, const char *id, struct err *e)
 {
     struct istore_image img = {0};
-    json_t *r = istore_container_read(s, id, e);
+    struct ct_state st;
     json_t *all = NULL;
+    /* Before the record: of one that is gone it would say "created". */
+    ct_look(s, id, &st);
+    json_t *r = istore_container_read(s, id, e);
     if (r != NULL && istore_container_image(r, &img, e) == 0) {
-        all = whole(s, id, r, &img);
+        all = whole(s, id, r, &img, &st);
         if (all == NULL)
             (void)err_set(e, ERR_INVALID, "the record of %.12s is incomplete",
                           id);

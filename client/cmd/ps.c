@@ -319,11 +319,12 @@ static int load(struct istore *s, struct one **out, size_t *n, struct err *e)
     for (size_t i = 0; *out != NULL && i < count; i++) {
         struct err gone;
         struct one *c = *out + *n;
+        /* The state first: of one that is gone it would say "created". */
+        ct_look(s, ids[i], &c->state);
         c->record = istore_container_read(s, ids[i], &gone);
         if (c->record == NULL)
             continue;
         memcpy(c->id, ids[i], ISTORE_HEX);
-        ct_state(s, ids[i], &c->state);
         (*n)++;
     }
     free(ids);

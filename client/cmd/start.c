@@ -1,6 +1,7 @@
 /* berth start: run again what has ended. */
 #include "client/cmd/cmd.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 #include "base/json.h"
@@ -10,33 +11,58 @@
 #include "client/runtime/monitor.h"
 #include "client/store/store.h"
 
+#define TAKE_WAIT_MS 10000
+#define TAKE_POLL_MS 2
+
+/*
+ * Become the keeper of one that has ended, or find that it runs: *life is -1
+ * then.  Its monitor may be just ending, or somebody just starting it.
+ */
+static int take(struct istore *s, const char *id, int *life, struct err *e)
+{
+    for (int waited_ms = 0;; waited_ms += TAKE_POLL_MS) {
+        struct ct_state st;
+        *life = -1;
+        ct_state(s, id, &st);
+        if (st.status == CT_RUNNING)
+            return 0;
+        *life = life_take(s, id, e);
+        if (*life >= 0)
+            return 0;
+        if (e->code != ERR_BUSY || waited_ms >= TAKE_WAIT_MS)
+            return -1;
+        (void)poll(NULL, 0, TAKE_POLL_MS);
+    }
+}
+
 /* Start a container again; is_attached: show its output. */
 static int start_again(struct istore *s, const char *name, bool is_attached,
                        bool is_interactive)
 {
     struct err e;
     struct mon_client c;
-    struct ct_state st;
     char id[ISTORE_HEX];
+    int life;
 
-    if (ct_find(s, name, id, &e) != 0)
+    if (ct_find(s, name, id, &e) != 0 || take(s, id, &life, &e) != 0)
         return cli_fail(1, &e);
-    ct_state(s, id, &st);
-    if (st.status == CT_RUNNING && is_attached) {
+    if (life < 0 && is_attached) {
         (void)err_set(&e, ERR_BUSY,
                       "container %.12s runs already: see its output with logs "
                       "-f",
                       id);
         return cli_fail(1, &e);
     }
-    if (st.status == CT_RUNNING) {
+    if (life < 0) {
         printf("%s\n", name);
         return 0;
     }
-    int life = life_take(s, id, &e);
-    json_t *record = life >= 0 ? istore_container_read(s, id, &e) : NULL;
-    if (record == NULL)
+    json_t *record = istore_container_read(s, id, &e);
+    if (record == NULL) { /* removed while it was waited for */
+        life_end(id);
+        scope_close(&life);
         return cli_fail(1, &e);
+    }
     bool is_tty = json_is_true(json_object_get(record, "tty"));
     bool is_removed = json_is_true(json_object_get(record, "rm"));
     json_decref(record);

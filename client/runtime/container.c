@@ -104,6 +104,32 @@ static int told_by(int pidfd, pid_t pid)
     return -1;
 }
 
+/* The monitor writes the exit code, then ends; or stays, without a state,
+ * when its client is stopped and has not taken all output. */
+static void await_monitor(struct istore *s, const char *id, pid_t monitor)
+{
+    struct ct_state st;
+    scoped_fd fd = monitor > 0 ? (int)syscall(SYS_pidfd_open, monitor, 0) : -1;
+    for (int waited = 0; fd >= 0 && waited < MONITOR_WAIT_MS;
+         waited += MONITOR_POLL_MS) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, MONITOR_POLL_MS) != 0)
+            break;
+        ct_state(s, id, &st);
+        if (st.monitor == 0)
+            break;
+    }
+}
+
+void ct_look(struct istore *s, const char *id, struct ct_state *out)
+{
+    ct_state(s, id, out);
+    if (out->status == CT_EXITED && !out->is_known && out->monitor > 0) {
+        await_monitor(s, id, out->monitor);
+        ct_state(s, id, out);
+    }
+}
+
 bool ct_wait(struct istore *s, const char *id, int timeout_ms, int *code)
 {
     struct err e;
@@ -117,18 +143,7 @@ bool ct_wait(struct istore *s, const char *id, int timeout_ms, int *code)
         if (poll(&p, 1, timeout_ms) == 0)
             return false;
     }
-    /* The monitor writes the exit code, then ends; or stays, without a state,
-     * when its client is stopped and has not taken all output. */
-    scoped_fd mon = monitor > 0 ? (int)syscall(SYS_pidfd_open, monitor, 0) : -1;
-    for (int waited = 0; mon >= 0 && waited < MONITOR_WAIT_MS;
-         waited += MONITOR_POLL_MS) {
-        struct pollfd p = {.fd = mon, .events = POLLIN};
-        if (poll(&p, 1, MONITOR_POLL_MS) != 0)
-            break;
-        ct_state(s, id, &st);
-        if (st.monitor == 0)
-            break;
-    }
+    await_monitor(s, id, monitor);
     if (fd >= 0)
         told = told_by(fd, pid);
     ct_state(s, id, &st);

@@ -25,6 +25,11 @@ must_check int ct_pidfd(struct istore *s, const char *id, struct err *e);
  *         status to whoever holds a pidfd (6.15 and later).
  */
 bool ct_wait(struct istore *s, const char *id, int timeout_ms, int *code);
+/*
+ * The state for those who show it: as ct_state(), but the end that a monitor
+ * is just writing down is waited for, so that it is never shown as unknown.
+ */
+void ct_look(struct istore *s, const char *id, struct ct_state *out);
 /* SIGKILL and wait. */
 void ct_kill(struct istore *s, const char *id);
 /*

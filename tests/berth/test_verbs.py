@@ -338,6 +338,30 @@ def test_start_again(name):
     assert berth("logs", name) == "1\n2\n3\n"
 
 
+def test_start_right_after_the_end(name):
+    """Its monitor may still be writing the end down: that is waited for."""
+    berth("run", "-d", "--name", name, "rt:1", "true")
+    for _ in range(40):
+        assert berth("start", name) == name + "\n"
+
+
+def test_an_end_is_never_shown_as_unknown(name):
+    """Pid 1 is gone before its monitor has written the exit code."""
+    for _ in range(20):
+        berth("run", "-d", "--name", name, "rt:1", "sh", "-c", "exit 3")
+        shown = wait_for(
+            lambda: [s for s in [berth("ps", "-a", "--filter", f"name={name}",
+                                       "--format", "{{.Status}}")]
+                     if s.startswith("Exited")], "it does not end")
+        assert shown[0].startswith("Exited (3)"), shown
+        berth("start", name)
+        ended = wait_for(
+            lambda: [s for s in [inspect(name)["State"]]
+                     if s["Status"] == "exited"], "it does not end again")
+        assert ended[0]["ExitCode"] == 3, ended
+        berth("rm", name)
+
+
 def test_start_with_input(name):
     berth("run", "-i", "--name", name, "rt:1", "cat", stdin="one\n")
     assert berth("start", "-ai", name, stdin="two\n") == "two\n"
