@@ -310,7 +310,7 @@ static int create(struct istore *s, char **args, int n, char id[ISTORE_HEX],
     scoped_fd names = record != NULL ? lock_names(s, e) : -1;
     bool is_free = names >= 0 && check_name(s, id, e) == 0;
     /* First of all, so that nothing that a kill leaves is without an owner. */
-    scoped_fd life = is_free ? life_take(s, id, e) : -1;
+    scoped_fd life = is_free ? life_take_new(s, id, e) : -1;
     if (life >= 0 &&
         istore_container_create(s, id, &img, record, fill_folder, dir, e) == 0)
         rc = take_fd(&life);

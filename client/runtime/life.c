@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,9 @@
 #include "client/runtime/cgroup.h"
 #include "client/runtime/container_state.h"
 
-#define TAKE_TRIES 100
+#define TAKE_TRIES  100
+#define NEW_WAIT_MS 10000
+#define NEW_POLL_MS 1
 
 static bool is_id(const char *text)
 {
@@ -92,6 +95,16 @@ int life_take(struct istore *s, const char *id, struct err *e)
         return take_fd(&fd);
     }
     return err_set(e, ERR_BUSY, "%s comes and goes", dir);
+}
+
+int life_take_new(struct istore *s, const char *id, struct err *e)
+{
+    int fd;
+    for (int waited_ms = 0; (fd = life_take(s, id, e)) < 0 &&
+                            e->code == ERR_BUSY && waited_ms < NEW_WAIT_MS;
+         waited_ms += NEW_POLL_MS)
+        (void)poll(NULL, 0, NEW_POLL_MS);
+    return fd;
 }
 
 void life_end(const char *id)

@@ -24,6 +24,11 @@
  * Errors: ERR_BUSY when it has a keeper.
  */
 must_check int life_take(struct istore *s, const char *id, struct err *e);
+/*
+ * The same for a container that is only being made, and so can have no keeper:
+ * who holds its lock is a life_clean() that looks, and is waited for.
+ */
+must_check int life_take_new(struct istore *s, const char *id, struct err *e);
 /* Remove the run folder; the caller is the keeper and has removed the rest. */
 void life_end(const char *id);
 /*

@@ -243,3 +243,22 @@ def test_one_keeper_at_a_time(host):
         assert container in host.folders()
     assert removing.wait(60) == 0
     assert container not in host.folders()
+
+
+def test_a_cleaner_that_looks_does_not_end_a_run(host, tmp_path):
+    """It holds the lock of a container in the making for a moment."""
+    env = dict(host.env, ASAN_OPTIONS="detect_leaks=0")
+
+    def traced(*options):
+        trace = tmp_path / "trace"
+        done = subprocess.run(
+            ["strace", "-o", trace, "-e", "trace=flock", *options, BERTH,
+             "run", "--rm", "clean:1", "true"], env=env, capture_output=True,
+            text=True)
+        return done, trace.read_text().splitlines()
+    done, calls = traced()
+    assert done.returncode == 0, done
+    nth = next(i for i, call in enumerate(calls, 1) if "LOCK_NB" in call)
+    done, calls = traced("-e", f"inject=flock:error=EAGAIN:when={nth}")
+    assert "INJECTED" in calls[nth - 1], calls
+    assert done.returncode == 0, done
