@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "client/runtime/devices.h"
 
 #define MOUNTINFO_MAX (4 * 1024 * 1024)
@@ -391,7 +392,9 @@ static void remove_group(const char *mount, const char *id)
     for (int i = 0; i < 50; i++) {
         if (rmdir(path) == 0 || errno != EBUSY)
             return;
-        /* Members that died are counted until they are reaped. */
+        /* A container with SYS_ADMIN can make groups in its own; members that
+         * died are counted until they are reaped. */
+        io_remove_tree(AT_FDCWD, path);
         (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
     }
 }

@@ -225,6 +225,20 @@ def test_what_has_a_keeper_is_left_alone(host):
     assert list(host.run.iterdir()) == []
 
 
+def test_groups_that_a_container_made_go_with_it(host):
+    """It may do so with SYS_ADMIN; a group with groups in it cannot be
+    removed."""
+    made = run(host, "--cap-add", "SYS_ADMIN", command=(
+        "(mount -t cgroup2 none /tmp || mount -t cgroup -o pids none /tmp) && "
+        "mkdir -p /tmp/a/b /tmp/a/c && echo made; exec sleep 1000"))
+    wait_for(lambda: "made\n" in host.berth("logs", made), "no groups")
+    nested = [path for path in host.groups()
+              if (pathlib.Path(path) / "a/b").is_dir()]
+    assert nested
+    host.berth("rm", "-f", made)
+    assert host.groups() == {}
+
+
 def test_one_keeper_at_a_time(host):
     container = run(host)
     host.berth("stop", container)
