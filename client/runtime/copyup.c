@@ -9,9 +9,13 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define DEPTH_MAX 128
+#define XATTR_BYTES                                          \
+    65536 /* what the kernel allows one, and all their names \
+           */
 
 static int copy_tree(int from, int to, int depth, struct err *e);
 
@@ -27,6 +31,41 @@ static int copy_meta(int dir, const char *name, const struct stat *st,
     if (utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) != 0)
         return err_sys(e, errno, "set times of %s in a volume", name);
     return 0;
+}
+
+/* Capabilities of files, and what belongs to nobody but users. */
+static bool xattr_is_kept(const char *name)
+{
+    return strcmp(name, "security.capability") == 0 ||
+           (strncmp(name, "user.", 5) == 0 &&
+            strncmp(name, "user.overlay.", 13) != 0);
+}
+
+/* Last, since a chown takes capabilities away. */
+static int copy_xattrs(int from, int to, struct err *e)
+{
+    static char names[XATTR_BYTES], value[XATTR_BYTES]; /* one thread */
+    ssize_t n = flistxattr(from, names, sizeof(names));
+    if (n < 0 && errno != ENOTSUP)
+        return err_sys(e, errno, "list the xattrs of a volume's file");
+    for (const char *x = names; n > 0 && x < names + n; x += strlen(x) + 1) {
+        if (!xattr_is_kept(x))
+            continue;
+        ssize_t len = fgetxattr(from, x, value, sizeof(value));
+        if (len < 0 ||
+            (fsetxattr(to, x, value, (size_t)len, 0) != 0 && errno != ENOTSUP))
+            return err_sys(e, errno, "copy the xattr %.60s into a volume", x);
+    }
+    return 0;
+}
+
+static int copy_xattrs_at(int from, int to, const char *name, struct err *e)
+{
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    scoped_fd a = openat(from, name, flags);
+    scoped_fd b = openat(to, name, flags);
+    return a >= 0 && b >= 0 ? copy_xattrs(a, b, e)
+                            : err_sys(e, errno, "open %s of a volume", name);
 }
 
 static int copy_file(int from, int to, const char *name, struct err *e)
@@ -77,7 +116,11 @@ static int copy_entry(int from, int to, const char *name, int depth,
     }
     if (bad)
         return err_sys(e, errno, "copy %s into a volume", name);
-    return copy_meta(to, name, &st, e);
+    if (copy_meta(to, name, &st, e) != 0)
+        return -1;
+    return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)
+               ? copy_xattrs_at(from, to, name, e)
+               : 0;
 }
 
 static int copy_tree(int from, int to, int depth, struct err *e)
@@ -129,5 +172,5 @@ int copyup_dir(int src_fd, const char *to, struct err *e)
     if (fchown(out, st.st_uid, st.st_gid) != 0 ||
         fchmod(out, st.st_mode & 07777) != 0)
         return err_sys(e, errno, "set owner and mode of a volume");
-    return 0;
+    return copy_xattrs(from, out, e);
 }

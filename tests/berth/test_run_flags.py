@@ -4,6 +4,8 @@ import os
 import pathlib
 import socket
 import stat
+import struct
+import tarfile
 
 import pytest
 
@@ -350,6 +352,34 @@ def test_image_volumes(volume_image, name):
     assert berth("logs", "--tail", "3", name).splitlines()[0] == "changed"
     berth("rm", "-v", name)
     assert not source.exists()
+
+
+def test_xattrs_of_image_volumes(store):
+    """Capabilities of files and users' xattrs come along into the volume."""
+    path = store / "xattrs.tar"
+    capability = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)  # NET_RAW
+    path.write_bytes(rootfs_tar())
+    with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as tar:
+        for member, kind in (("vol", tarfile.DIRTYPE),
+                             ("vol/sub", tarfile.DIRTYPE),
+                             ("vol/ping", tarfile.REGTYPE)):
+            info = tarfile.TarInfo(member)
+            info.type, info.mode = kind, 0o755
+            info.pax_headers = {"SCHILY.xattr.user.of": member}
+            if kind == tarfile.REGTYPE:
+                info.pax_headers["SCHILY.xattr.security.capability"] = (
+                    capability.decode("latin-1"))
+            tar.addfile(info)
+    berth("import", "-c", "VOLUME /vol", path, "rt:xattrs")
+    made = berth("run", "-d", "rt:xattrs", "true").strip()
+    berth("wait", made)
+    mount, = inspect(made)["Mounts"]
+    volume = pathlib.Path(mount["Source"])
+    assert os.getxattr(volume, "user.of") == b"vol"
+    assert os.getxattr(volume / "sub", "user.of") == b"vol/sub"
+    assert os.getxattr(volume / "ping", "user.of") == b"vol/ping"
+    assert os.getxattr(volume / "ping", "security.capability") == capability
+    berth("rm", made)
 
 
 def test_image_volume_that_the_user_mounts(volume_image, tmp_path):
