@@ -171,6 +171,22 @@ static bool is_used(struct istore *s, const char *config, char id[ISTORE_HEX])
     return used;
 }
 
+/* Has the image a name besides this one?  Then nothing loses its last one. */
+static bool has_other_name(struct istore *s, const struct istore_image *img)
+{
+    struct istore_image *list;
+    struct err quiet;
+    size_t n;
+    bool has = false;
+    if (istore_ref_list(s, &list, &n, &quiet) != 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        has = has || (strcmp(list[i].config, img->config) == 0 &&
+                      strcmp(list[i].name, img->name) != 0);
+    istore_ref_list_free(list, n);
+    return has;
+}
+
 /* With the name as docker shows it. */
 static void print_untagged(const char *name)
 {
@@ -192,7 +208,7 @@ static int remove_one(struct istore *s, const char *text, bool force,
     if (istore_resolve(s, text, &img, e) != 0)
         return -1;
     int rc = 0;
-    if (!force && is_used(s, img.config, id))
+    if (!force && !has_other_name(s, &img) && is_used(s, img.config, id))
         rc = err_set(e, ERR_BUSY,
                      "image %.100s is used by container %.12s: remove that "
                      "first, or use --force",

@@ -565,3 +565,16 @@ def test_init_takes_everybody_down(name):
     berth("run", "--rm", "--init", "--name", name, "rt:1", "sh", "-c",
           "sleep 1000 & sleep 1000 & exit 3", code=3)
     assert name not in berth("ps", "-a")
+
+
+def test_rmi_of_a_name_that_is_not_the_last(name, store):
+    """As docker's: only the last name of an image in use needs --force."""
+    path = store / "own.tar"
+    path.write_bytes(rootfs_tar())
+    berth("import", "-m", name, path, "own:1")
+    berth("run", "--name", name, "own:1", "true")
+    berth("tag", "own:1", "own:2")
+    berth("rmi", "own:1")
+    assert "is used by" in refused("rmi", "own:2", code=1)
+    berth("rm", name)
+    berth("rmi", "own:2")
