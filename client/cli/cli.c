@@ -18,6 +18,23 @@ static bool parse_i64(const char *text, int64_t *out)
     return true;
 }
 
+/* What Go's strconv.ParseBool takes, and so docker. */
+static bool parse_bool(const char *text, bool *out)
+{
+    static const char *const words[][6] = {
+        {"1", "t", "T", "true", "TRUE", "True"},
+        {"0", "f", "F", "false", "FALSE", "False"}};
+    for (size_t i = 0; i < array_len(words[0]); i++) {
+        for (size_t k = 0; k < array_len(words); k++) {
+            if (strcmp(text, words[k][i]) == 0) {
+                *out = k == 0;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static int set_flag(const struct cli_flag *f, const char *value, struct err *e)
 {
     bool ok = true;
@@ -40,8 +57,7 @@ static int set_flag(const struct cli_flag *f, const char *value, struct err *e)
         return err_set(e, ERR_UNSUPPORTED, "--%s is not in this version: %s",
                        f->name, f->help);
     } else {
-        ok = strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
-        *(bool *)f->out = value[0] == 't';
+        ok = parse_bool(value, f->out);
     }
     if (!ok)
         return err_set(e, ERR_INVALID, "invalid argument \"%s\" for --%s",

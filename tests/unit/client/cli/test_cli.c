@@ -82,6 +82,12 @@ static void takes_every_form(void **state)
     assert_int_equal(parse(WORDS("--yes", "--yes=false"), false, args, &n, &e),
                      CLI_OK);
     assert_false(yes);
+    assert_int_equal(parse(WORDS("--yes=1", "-n=T"), false, args, &n, &e),
+                     CLI_OK);
+    assert_true(yes && no);
+    assert_int_equal(parse(WORDS("--yes=False"), false, args, &n, &e), CLI_OK);
+    assert_false(yes);
+    assert_int_equal(parse(WORDS("--yes=yes"), false, args, &n, &e), CLI_ERROR);
     cli_list_free(&list);
 }
 
