@@ -134,6 +134,8 @@ json_t *istore_container_read(struct istore *s, const char *id, struct err *e)
     if (record == NULL && fstatat(s->dir, rel, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISREG(st.st_mode) && st.st_size == 0)
         (void)err_set(e, ERR_NOT_FOUND, "container %.12s has no record", id);
+    else if (record == NULL && e->code == ERR_NOT_FOUND)
+        (void)err_set(e, ERR_NOT_FOUND, "no such container: %.12s", id);
     return record;
 }
 
