@@ -1,7 +1,7 @@
 """What real clients rely on although no specification says so.
 
 Each duty has a number that it keeps; OPEN names those whose feature is not
-there yet.  The clients themselves are in test_engines.py and test_proxies.py.
+there yet.  The clients themselves are in tests/berthd and tests/clients.
 """
 
 import json
