@@ -9,9 +9,10 @@ void access_log_done(const struct http_record *r, void *ctx)
     (void)ctx;
     log_line(
         LOG_LEVEL_INFO,
-        "%s \"%s %s\" %d sent=%llu received=%llu ms=%llu id=%s "
+        "%s \"%s%s%s\" %d sent=%llu received=%llu ms=%llu id=%s "
         "agent=\"%s\"%s%s%s%s%s",
         r->peer, log_escape(method, sizeof(method), r->method.p, r->method.n),
+        r->method.n ? " " : "-",
         log_escape(target, sizeof(target), r->target.p, r->target.n), r->status,
         (unsigned long long)r->sent_bytes,
         (unsigned long long)r->received_bytes, (unsigned long long)r->ms, r->id,

@@ -49,6 +49,24 @@ static json_t *page_names(const struct store_page *page)
     return array;
 }
 
+/*
+ * The text of an answer, with a newline for who reads it in a terminal; takes
+ * the body.  NULL: out of memory, or the body is.  Free it.
+ */
+static char *take_text(json_t *body)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    size_t n = text ? strlen(text) : 0;
+    char *line = text ? realloc(text, n + 2) : NULL;
+
+    json_decref(body);
+    if (line)
+        memcpy(line + n, "\n", 2);
+    else
+        free(text);
+    return line;
+}
+
 /* Link to the page after this one; path has no query yet. */
 static void set_link(struct req *r, const char *path, const char *last,
                      size_t n)
@@ -76,7 +94,7 @@ static void after_tags(struct req *r)
 {
     struct listing *list = r->state;
     char path[NAME_MAX_LEN + 32];
-    json_t *body;
+    char *text;
 
     if (r->rc < 0) {
         reply_failure(r, &r->e);
@@ -91,11 +109,10 @@ static void after_tags(struct req *r)
         snprintf(path, sizeof(path), "/v2/%s/tags/list", r->name);
         set_link(r, path, list->page.names[list->page.count - 1], list->n);
     }
-    body = json_pack("{s:s, s:o}", "name", r->name, "tags",
-                     page_names(&list->page));
+    text = take_text(json_pack("{s:s, s:o}", "name", r->name, "tags",
+                               page_names(&list->page)));
     store_page_free(&list->page);
-    reply_json(r, body ? json_dumps(body, JSON_COMPACT) : NULL);
-    json_decref(body);
+    reply_json(r, text);
 }
 
 void h_tags(struct req *r)
@@ -119,7 +136,7 @@ static void read_catalog(struct req *r, struct store_reader *reader)
 static void after_catalog(struct req *r)
 {
     struct listing *list = r->state;
-    json_t *body;
+    char *text;
 
     if (r->rc < 0) {
         reply_failure(r, &r->e);
@@ -128,10 +145,10 @@ static void after_catalog(struct req *r)
     if (list->page.has_more)
         set_link(r, "/v2/_catalog", list->page.names[list->page.count - 1],
                  list->n);
-    body = json_pack("{s:o}", "repositories", page_names(&list->page));
+    text =
+        take_text(json_pack("{s:o}", "repositories", page_names(&list->page)));
     store_page_free(&list->page);
-    reply_json(r, body ? json_dumps(body, JSON_COMPACT) : NULL);
-    json_decref(body);
+    reply_json(r, text);
 }
 
 void h_catalog(struct req *r)
@@ -168,16 +185,6 @@ static json_t *referrers_json(const struct store_referrers *list)
                      TYPE_OCI_INDEX, "manifests", array);
 }
 
-/* The answer, or NULL; free it. */
-static char *referrers_text(const struct store_referrers *list)
-{
-    json_t *body = referrers_json(list);
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-
-    json_decref(body);
-    return text;
-}
-
 static void read_referrers(struct req *r, struct store_reader *reader)
 {
     struct listing *list = r->state;
@@ -187,7 +194,7 @@ static void read_referrers(struct req *r, struct store_reader *reader)
         list->type_count, list->after, list->n, &list->referrers, &r->e);
     /* Here, since megabytes of annotations would keep the lane busy. */
     if (r->rc == 0)
-        list->text = referrers_text(&list->referrers);
+        list->text = take_text(referrers_json(&list->referrers));
 }
 
 static void set_referrers_link(struct req *r, const struct listing *list)
@@ -284,7 +291,7 @@ void h_referrers(struct req *r)
         reply_error(r, OCI_DIGEST_INVALID, "the digest is malformed");
         return;
     case DIGEST_UNSUPPORTED: /* nothing can refer to it: an empty list */
-        list->text = referrers_text(&list->referrers);
+        list->text = take_text(referrers_json(&list->referrers));
         after_referrers(r);
         return;
     case DIGEST_OK:

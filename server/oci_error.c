@@ -59,7 +59,7 @@ static size_t append_escaped(char *out, size_t size, const char *text)
 size_t oci_error_body(enum oci_code code, const char *message,
                       const char *detail, char *out, size_t size)
 {
-    size_t tail = (detail ? strlen(detail) + 10 : 0) + 4;
+    size_t tail = (detail ? strlen(detail) + 10 : 0) + 5;
     size_t o;
 
     berth_assert(size > tail + 64);
@@ -71,7 +71,7 @@ size_t oci_error_body(enum oci_code code, const char *message,
     o += (size_t)snprintf(out + o, size - o, "\"");
     if (detail)
         o += (size_t)snprintf(out + o, size - o, ",\"detail\":%s", detail);
-    o += (size_t)snprintf(out + o, size - o, "}]}");
+    o += (size_t)snprintf(out + o, size - o, "}]}\n");
     return o;
 }
 

@@ -157,3 +157,4 @@ def test_tls_client(shared):
         context.wrap_socket(sock, server_hostname="localhost")
     sock.close()
     wait_for(lambda: "note=tls-on-plain-port" in shared.text())
+    assert '"-" 400 ' in shared.text()  # no request was read

@@ -65,6 +65,16 @@ def test_names_of_routes_are_names(http):
         assert tags == {"name": repo, "tags": ["v1"]}
 
 
+def test_lists_and_errors_end_with_a_newline(http):
+    """A shell's prompt then stands on its own line."""
+    http.push_image("newline", "v1")
+    for path in ("/v2/_catalog", "/v2/newline/tags/list",
+                 f"/v2/newline/referrers/{ABSENT}",
+                 "/v2/newline/manifests/none", "/v2/NEWLINE/tags/list"):
+        body = http("GET", path).body
+        assert body.endswith(b"}\n") and body.count(b"\n") == 1, path
+
+
 def test_unknown_route(http):
     answer = http("GET", "/v2/a/nothing/here")
     assert (answer.status, answer.code) == (404, "NAME_UNKNOWN")
