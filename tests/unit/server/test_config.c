@@ -101,12 +101,15 @@ static void test_error_bodies_fit(void **state)
     assert_int_equal(n, strlen(body));
     assert_string_equal(body, "{\"errors\":[{\"code\":\"NAME_UNKNOWN\","
                               "\"message\":\"a \\\"b\\\" \\u001b\\u00ff\","
-                              "\"detail\":[1]}]}");
+                              "\"detail\":[1]}]}\n");
     memset(lengthy, 'x', sizeof(lengthy) - 1);
     lengthy[sizeof(lengthy) - 1] = '\0';
     n = oci_error_body(OCI_DENIED, lengthy, NULL, body, sizeof(body));
     assert_int_equal(n, strlen(body));
-    assert_string_equal(body + n - 5, "x\"}]}");
+    assert_string_equal(body + n - 6, "x\"}]}\n");
+    assert_int_equal(n,
+                     oci_error_body(OCI_DENIED, lengthy, "[1]", body, n + 1));
+    assert_string_equal(body + n - 17, "x\",\"detail\":[1]}]}\n");
 }
 
 int main(void)
