@@ -17,8 +17,11 @@ static json_t *time_json(int64_t seconds, int64_t nano)
     time_t t = (time_t)seconds;
     if (t > 0 && gmtime_r(&t, &tm) != NULL) {
         size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-        if (nano > 0)
-            (void)snprintf(part, sizeof(part), ".%09lld", (long long)nano);
+        if (nano > 0) {
+            int len = snprintf(part, sizeof(part), ".%09lld", (long long)nano);
+            while (part[len - 1] == '0') /* as Go's RFC3339Nano */
+                part[--len] = '\0';
+        }
         (void)snprintf(text + n, sizeof(text) - n, "%sZ", part);
     }
     return json_string(text);
@@ -82,13 +85,13 @@ const char *inspect_status(enum ct_status status)
 
 static json_t *state_json(const struct ct_state *st)
 {
-    return json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:i,s:s,s:o,s:o}", "Status",
-                     inspect_status(st->status), "Running",
-                     st->status == CT_RUNNING, "Paused", false, "Restarting",
-                     false, "OOMKilled", st->is_oom, "Dead", false, "Pid",
-                     (int)st->pid, "ExitCode", st->exit_code, "Error",
-                     st->error, "StartedAt", time_json(st->started, 0),
-                     "FinishedAt", time_json(st->finished, 0));
+    return json_pack(
+        "{s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:i,s:s,s:o,s:o}", "Status",
+        inspect_status(st->status), "Running", st->status == CT_RUNNING,
+        "Paused", false, "Restarting", false, "OOMKilled", st->is_oom, "Dead",
+        false, "Pid", (int)st->pid, "ExitCode", st->exit_code, "Error",
+        st->error, "StartedAt", time_json(st->started, st->started_ns),
+        "FinishedAt", time_json(st->finished, st->finished_ns));
 }
 
 static json_t *config_json(const json_t *r, const json_t *asked)

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
 
@@ -123,6 +123,7 @@ void ct_state(struct istore *s, const char *id, struct ct_state *out)
     ct_boot_id(boot);
     if (was != NULL && strcmp(was, boot) == 0) {
         out->started = integer(live, "started");
+        out->started_ns = integer(live, "started_ns");
         if (is_alive(integer(live, "monitor"), integer(live, "monitor_start")))
             out->monitor = (pid_t)integer(live, "monitor");
         if (is_alive(integer(live, "pid"), integer(live, "pid_start"))) {
@@ -138,14 +139,17 @@ void ct_state(struct istore *s, const char *id, struct ct_state *out)
         out->is_known = !json_is_false(json_object_get(end, "known"));
         out->exit_code = (int)integer(end, "code");
         out->started = integer(end, "started");
+        out->started_ns = integer(end, "started_ns");
         out->is_oom = json_is_true(json_object_get(end, "oom"));
         out->finished = integer(end, "finished");
+        out->finished_ns = integer(end, "finished_ns");
         (void)snprintf(out->error, sizeof(out->error), "%s",
                        error != NULL ? error : "");
         /* Its program never ran: as docker's, it is only created. */
         if (out->is_known && out->error[0] != '\0') {
             out->status = CT_CREATED;
             out->started = out->finished = 0;
+            out->started_ns = out->finished_ns = 0;
         }
     } else if (out->status != CT_RUNNING && live != NULL) {
         out->status = CT_EXITED;
@@ -186,23 +190,28 @@ int ct_state_write(struct istore *s, const struct rt_spec *spec, pid_t pid,
                    pid_t monitor, struct err *e)
 {
     char dir[PATH_MAX], boot[64];
-    json_int_t now = (json_int_t)clock_wall_s();
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
     ct_run_dir(spec->id, dir);
     ct_boot_id(boot);
     if (save_unsynced(dir, "state.json",
-                      json_pack("{s:i,s:I,s:i,s:I,s:s,s:I}", "pid", (int)pid,
-                                "pid_start", (json_int_t)ct_start_time(pid),
-                                "monitor", (int)monitor, "monitor_start",
+                      json_pack("{s:i,s:I,s:i,s:I,s:s,s:I,s:I}", "pid",
+                                (int)pid, "pid_start",
+                                (json_int_t)ct_start_time(pid), "monitor",
+                                (int)monitor, "monitor_start",
                                 (json_int_t)ct_start_time(monitor), "boot",
-                                boot, "started", now),
+                                boot, "started", (json_int_t)now.tv_sec,
+                                "started_ns", (json_int_t)now.tv_nsec),
                       e) != 0)
         return -1;
     if (spec->is_passing)
         return 0;
     ct_dir(s, spec->id, dir);
     return save_unsynced(dir, "exit.json",
-                         json_pack("{s:i,s:b,s:I}", "code", CT_UNKNOWN, "known",
-                                   0, "started", now),
+                         json_pack("{s:i,s:b,s:I,s:I}", "code", CT_UNKNOWN,
+                                   "known", 0, "started",
+                                   (json_int_t)now.tv_sec, "started_ns",
+                                   (json_int_t)now.tv_nsec),
                          e);
 }
 
@@ -211,11 +220,16 @@ int ct_exit_write(struct istore *s, const char *id, int code, bool is_oom,
 {
     char dir[PATH_MAX];
     struct ct_state st;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
     ct_state(s, id, &st);
     ct_dir(s, id, dir);
     return save(dir, "exit.json",
-                json_pack("{s:i,s:b,s:s,s:I,s:I}", "code", code, "oom", is_oom,
-                          "error", error, "started", (json_int_t)st.started,
-                          "finished", (json_int_t)clock_wall_s()),
+                json_pack("{s:i,s:b,s:s,s:I,s:I,s:I,s:I}", "code", code, "oom",
+                          is_oom, "error", error, "started",
+                          (json_int_t)st.started, "started_ns",
+                          (json_int_t)st.started_ns, "finished",
+                          (json_int_t)now.tv_sec, "finished_ns",
+                          (json_int_t)now.tv_nsec),
                 e);
 }

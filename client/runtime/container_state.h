@@ -33,9 +33,10 @@ struct ct_state {
     int exit_code; /* CT_UNKNOWN when nobody saw it */
     bool is_known; /* the exit code was seen */
     bool is_oom;
-    int64_t started, finished; /* seconds since 1970, 0: never */
-    char error[240];           /* why it did not start, or "": then it is
-                                  CT_CREATED, exit_code is what run told */
+    int64_t started, finished;       /* seconds since 1970, 0: never */
+    int64_t started_ns, finished_ns; /* beyond these seconds */
+    char error[240];                 /* why it did not start, or "": then it is
+                                        CT_CREATED, exit_code is what run told */
 };
 
 /* Absolute path of a container's folder / of its run folder. */

@@ -362,6 +362,22 @@ def test_an_end_is_never_shown_as_unknown(name):
         berth("rm", name)
 
 
+def test_times_tell_parts_of_a_second(name):
+    """As docker's: what follows within a second is in order."""
+    def moment(text):
+        second, dot, part = text.removesuffix("Z").partition(".")
+        assert dot and part and not part.endswith("0"), text
+        return second, float("0." + part)
+    berth("run", "--name", name, "rt:1", "true")
+    shown = inspect(name)
+    first, start, end = map(moment, (shown["Created"],
+                                     shown["State"]["StartedAt"],
+                                     shown["State"]["FinishedAt"]))
+    assert first < start < end
+    berth("start", "-a", name)
+    assert moment(inspect(name)["State"]["StartedAt"]) > end
+
+
 def test_start_with_input(name):
     berth("run", "-i", "--name", name, "rt:1", "cat", stdin="one\n")
     assert berth("start", "-ai", name, stdin="two\n") == "two\n"
