@@ -1,6 +1,7 @@
 /* berth exec: another process beside the first one of a container. */
 #include "client/cmd/cmd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
@@ -56,7 +57,15 @@ static int start(const struct rt_spec *spec, int pidfd, const int stdio[3],
     do
         rc = rt_exec(spec, &l, pidfd, stdio, run, &e);
     while (rc != 0 && e.code == ERR_BUSY && poll(&end, 1, START_POLL_MS) <= 0);
-    return rc == 0 ? 0 : cli_fail(run->status, &e);
+    if (rc == 0)
+        return 0;
+    /* One that ends meanwhile fails at whatever step comes next. */
+    if (run->status == 125 && (e.sys == ESRCH || poll(&end, 1, 0) > 0)) {
+        (void)err_set(&e, ERR_INVALID, "container %.12s is not running",
+                      spec->id);
+        return cli_fail(1, &e);
+    }
+    return cli_fail(run->status, &e);
 }
 
 static int exec_detached(const struct rt_spec *spec, int pidfd)

@@ -481,9 +481,15 @@ static _Noreturn void exec_child(const struct rt_spec *s,
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0)
         finish(s, stdio, slave, sock, false);
+    if (pid < 0) {
+        /* ENOMEM is what a pid namespace without its pid 1 says. */
+        (void)err_sys(&e, errno == ENOMEM ? ESRCH : errno,
+                      "make a process in the container");
+        fail(sock, 125, &e);
+    }
     struct report p = {.kind = 'P', .status = pid};
     (void)send_report(sock, &p, -1);
-    _exit(pid > 0 ? 0 : 125);
+    _exit(0);
 }
 
 int rt_exec(const struct rt_spec *s, const struct cg_layout *l, int pidfd,
@@ -507,6 +513,6 @@ int rt_exec(const struct rt_spec *s, const struct cg_layout *l, int pidfd,
     if (rc != 0 && out->pid > 0)
         (void)waitpid(out->pid, NULL, 0);
     if (rc == 0 && out->pid <= 0)
-        return err_set(e, ERR_IO, "the container ended");
+        return err_sys(e, ESRCH, "the container ended");
     return rc;
 }

@@ -44,7 +44,8 @@ void rt_abandon(struct rt_started *out);
  * Start a process in the namespaces and cgroups of the container whose pid 1
  * is behind pidfd; it is a child of the caller.  Uses argv, env, cwd, user,
  * groups, caps, rlimits, tty and seccomp of the spec.
- * Errors: ERR_BUSY while its root is still being built: try again.
+ * Errors: ERR_BUSY while its root is still being built: try again;
+ *         e->sys == ESRCH when it ends meanwhile.
  */
 must_check int rt_exec(const struct rt_spec *s, const struct cg_layout *l,
                        int pidfd, const int stdio[3], struct rt_started *out,

@@ -516,6 +516,26 @@ def test_exec_refused(name):
     assert "no such container" in refused("exec", "nothing", "true", code=1)
 
 
+def test_exec_into_one_that_ends(name):
+    """At whatever step that happens it is told as docker tells it."""
+    for _ in range(15):
+        sleeper(name)
+        running = [popen("exec", name, "true", stderr=subprocess.PIPE,
+                         text=True) for _ in range(6)]
+        berth("kill", name)
+        for proc in running:
+            _, message = proc.communicate(timeout=WAIT_S)
+            assert proc.returncode in (0, 1, 137), message
+            if proc.returncode == 1:
+                assert "is not running" in message, message
+        berth("rm", name)
+
+
+def test_exec_above_the_limit_of_processes(name):
+    sleeper(name, "--pids-limit", "2", script="sleep 1000 & wait")
+    assert "Resource temporarily unavailable" in refused("exec", name, "true")
+
+
 def test_exec_has_the_limits_of_its_container(name):
     sleeper(name, "--ulimit", "nofile=64:128", "--cap-drop", "ALL",
             "--pids-limit", "20")
