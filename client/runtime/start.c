@@ -279,34 +279,43 @@ static char *const *with_home(char *const *env, const char *home)
     return all;
 }
 
-/* From "in the new root" to the exec; ends the process on failure. */
-static _Noreturn void finish(const struct rt_spec *s, const int stdio[3],
-                             int slave, int sock, bool has_init)
+/*
+ * In the new root: the user, the streams, the limits, the folder, and then
+ * nothing more than the program may have.  Ends the process on failure.
+ */
+static void settle(const struct rt_spec *s, const int stdio[3], int slave,
+                   int *sock, struct user *u)
 {
     struct err e;
-    struct user u;
     scoped_fd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (user_resolve_in(root, s->user, s->groups, s->n_groups, &u, &e) != 0)
-        fail(sock, 125, &e);
-    if (arrange_fds(stdio, slave, &sock, &e) != 0)
-        fail(sock, 125, &e);
-    (void)umask(022);
+    if (user_resolve_in(root, s->user, s->groups, s->n_groups, u, &e) != 0 ||
+        arrange_fds(stdio, slave, sock, &e) != 0)
+        fail(*sock, 125, &e);
     root = -1; /* closed with the rest */
-    if (setsid() < 0 && errno != EPERM)
-        fail(sock, 125, &e);
-    if (s->is_tty) {
-        if (fchown(0, u.uid, (gid_t)-1) != 0 || ioctl(0, TIOCSCTTY, 0) != 0) {
-            (void)err_sys(&e, errno, "take the terminal");
-            fail(sock, 125, &e);
-        }
+    (void)umask(022);
+    if (s->is_tty && fchown(0, u->uid, (gid_t)-1) != 0) {
+        (void)err_sys(&e, errno, "give the terminal to its user");
+        fail(*sock, 125, &e);
     }
     if (set_rlimits(s, &e) != 0 || enter_cwd(s->cwd, &e) != 0 ||
-        become(s, &u, &e) != 0)
+        become(s, u, &e) != 0)
+        fail(*sock, 125, &e);
+}
+
+/* The settled process becomes the program, in a session of its own. */
+static _Noreturn void finish(const struct rt_spec *s, const struct user *u,
+                             int sock, bool has_init)
+{
+    struct err e;
+    if ((setsid() < 0 && errno != EPERM) ||
+        (s->is_tty && ioctl(0, TIOCSCTTY, 0) != 0)) {
+        (void)err_sys(&e, errno, "take the terminal");
         fail(sock, 125, &e);
+    }
     if (has_init)
         init_split(s->is_tty, sock);
     reset_signals();
-    fail(sock, exec_argv(s->argv, with_home(s->env, u.home), &e), &e);
+    fail(sock, exec_argv(s->argv, with_home(s->env, u->home), &e), &e);
 }
 
 static _Noreturn void child_main(const struct rt_spec *s,
@@ -314,6 +323,7 @@ static _Noreturn void child_main(const struct rt_spec *s,
                                  int sock)
 {
     struct err e;
+    struct user u;
     struct report r;
     int none, master, slave;
     /* The setup half holds host descriptors: nobody may look into it. */
@@ -340,7 +350,8 @@ static _Noreturn void child_main(const struct rt_spec *s,
         r = (struct report){.kind = 'T'};
         (void)send_report(sock, &r, master);
     }
-    finish(s, stdio, slave, sock, s->has_init);
+    settle(s, stdio, slave, &sock, &u);
+    finish(s, &u, sock, s->has_init);
 }
 
 /* ---- the parent --------------------------------------------------------- */
@@ -464,6 +475,7 @@ static _Noreturn void exec_child(const struct rt_spec *s,
                                  const int stdio[3], int sock)
 {
     struct err e;
+    struct user u;
     int master = -1, slave = -1;
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     /* Limits first: afterwards the cgroup files are out of reach. */
@@ -477,10 +489,13 @@ static _Noreturn void exec_child(const struct rt_spec *s,
         struct report t = {.kind = 'T'};
         (void)send_report(sock, &t, master);
     }
-    /* CLONE_PARENT: the new process is the caller's own child. */
+    /* The clone is seen in the container, and taken over there by whoever has
+     * SYS_PTRACE: everything is given up before it.
+     * CLONE_PARENT: the new process is the caller's own child. */
+    settle(s, stdio, slave, &sock, &u);
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0)
-        finish(s, stdio, slave, sock, false);
+        finish(s, &u, sock, false);
     if (pid < 0) {
         /* ENOMEM is what a pid namespace without its pid 1 says. */
         (void)err_sys(&e, errno == ENOMEM ? ESRCH : errno,

@@ -294,6 +294,33 @@ def test_exec_into_a_hostile_container(host):
     host.exec(container, "-u", "app", ["id"])
 
 
+@pytest.mark.parametrize("flags", [[], ["-t"], ["-u", "app", "-w", "/tmp"]])
+def test_exec_gives_up_before_it_is_seen(host, tmp_path, flags):
+    """Whoever has SYS_PTRACE inside could take over a process that enters:
+    what is visible there has no right and no descriptor left to give up."""
+    container = host.background(host.image(), "sleep", "1000")
+    trace = tmp_path / "trace"
+    # LeakSanitizer, in the asan variant, cannot work below strace.
+    subprocess.run(["strace", "-f", "-o", trace, BERTH, "exec", *flags,
+                    container, "/bin/true"], check=True, timeout=60,
+                   env=dict(host.env, ASAN_OPTIONS="detect_leaks=0"),
+                   stdin=subprocess.DEVNULL)
+    calls = {}  # of each process, up to the program
+    for line in trace.read_text().splitlines():
+        pid, call = line.split(maxsplit=1)
+        calls.setdefault(pid, []).append(call)
+        if call.startswith('execve("/bin/true"'):
+            break
+    *before, last = calls[pid]
+    assert last.startswith("execve(")
+    names = {call.partition("(")[0] for call in before if "(" in call and
+             not call.startswith("<...")}
+    assert "setsid" in names
+    assert names <= {"setsid", "ioctl", "rt_sigaction", "rt_sigprocmask",
+                     "sigaltstack"}, names
+    host.berth("rm", "-f", container)
+
+
 def test_exec_while_it_is_being_started(host):
     """Until its root is built, its mount namespace shows the host's files;
     the volume makes that last."""
@@ -433,8 +460,10 @@ def test_console(host):
 def test_user_files(host, name, kind):
     """CVE-2024-9676 and CVE-2026-47262: what never ends, or never begins."""
     path = "/etc/" + name
-    links = {"zero": "/dev/zero", "mem": "/proc/self/mem",
-             "environ": "/proc/self/environ"}
+    # Pid 1 is who reads it at the start; to an exec, which is in no process
+    # list yet, /proc/self would be a link to nothing.
+    links = {"zero": "/dev/zero", "mem": "/proc/1/mem",
+             "environ": "/proc/1/environ"}
     if kind in links:
         image = host.image(links=((path[1:], links[kind]),))
         assert "regular file" in refused(host.go(image, "id",
