@@ -80,6 +80,24 @@ static void list_missing(const struct store_job_manifest *j, char *out,
     snprintf(out + used, size - used, "]");
 }
 
+/*
+ * Accepted since the repository is sparse; oras and others show it.
+ * Spec: OCI distribution, warnings: code 299, agent "-", no date.
+ */
+static void warn_of_missing(struct req *r, const struct store_job_manifest *j)
+{
+    char text[DIGEST_TEXT_MAX];
+    bool is_all = j->missing_count < array_len(j->missing);
+
+    if (j->missing_count == 1)
+        http_setf(r->x, "Warning", "299 - \"%s is not in %s yet\"",
+                  digest_format(&j->missing[0], text), r->name);
+    else if (j->missing_count > 1)
+        http_setf(r->x, "Warning",
+                  "299 - \"%zu%s of what it names are not in %s yet\"",
+                  j->missing_count, is_all ? "" : " or more", r->name);
+}
+
 static void reply_put(struct req *r, const struct manifest_put *put)
 {
     char text[DIGEST_TEXT_MAX], tags[STORE_MAX_TAGS * (TAG_MAX_LEN + 2)] = "";
@@ -87,6 +105,7 @@ static void reply_put(struct req *r, const struct manifest_put *put)
 
     set_location(r, "manifests", digest_format(&r->digest, text));
     set_digest(r, &r->digest);
+    warn_of_missing(r, &r->write.manifest);
     if (put->parsed.has_subject)
         http_set(r->x, "OCI-Subject",
                  digest_format(&put->parsed.subject, text));

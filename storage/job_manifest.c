@@ -53,10 +53,10 @@ static int check_references(struct store *s, struct store_job_manifest *j,
                            "the size of %s is %lld, the manifest says %lld",
                            digest_format(&ref->digest, text), (long long)size,
                            (long long)ref->size);
-        if (rc == 0 && !ref->is_optional && !j->is_sparse)
+        if (rc == 0 && !ref->is_optional)
             note_missing(j, &ref->digest);
     }
-    if (j->missing_count > 0)
+    if (j->missing_count > 0 && !j->is_sparse)
         return err_set(e, ERR_MISSING,
                        "the manifest names what is not in the repository");
     return 0;

@@ -303,9 +303,9 @@ struct store_condition {
 
 /*
  * Store a manifest, its references and its tags in one transaction.
- * Errors: ERR_MISSING: references are not in the repository; `missing` lists
- *         them.  ERR_INVALID: a descriptor's size is not the blob's.
- *         ERR_CONDITION.
+ * `missing` lists references that are not in the repository.
+ * Errors: ERR_MISSING: there are some, and is_sparse is not set.  ERR_INVALID:
+ * a descriptor's size is not the blob's. ERR_CONDITION.
  */
 struct store_job_manifest {
     struct store_job job;

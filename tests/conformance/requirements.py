@@ -214,9 +214,10 @@ SPECIFICATION = [
      ["test_promises.test_broken", "test_odd_inputs.test_row"]),
     ("api", "SHOULD", "429 comes with Retry-After, as 503 does (nothing sends 429 yet)",
      ["test_promises.test_broken", "berthd/test_http.test_overload"]),
-    ("api", "MUST", "a Warning (nothing sends one yet) is 299, anonymous and "
-     "without a date, of 4096 bytes at most",
-     ["test_promises.test_broken"]),
+    ("api", "MUST", "a Warning is 299, anonymous and without a date, of 4096 "
+     "bytes at most",
+     ["test_promises.test_broken",
+      "test_policies.test_sparse_warns_of_what_is_missing"]),
 ]
 
 # What clients and the promises of the README ask for beyond that.

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from conftest import Berthd
-from rawhttp import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, sha256
+from rawhttp import (OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST,
+                     sha256)
 from shapes import ABSENT
 
 LATER = b"later"
@@ -51,6 +52,27 @@ def test_sparse_by_pattern(configured):
         answer = http.put_manifest(repo, "v", manifest())
         assert (answer.status, answer.code) == (400, "MANIFEST_BLOB_UNKNOWN")
         assert http("GET", f"/v2/{repo}/manifests/v").status == 404
+
+
+@pytest.mark.parametrize("absent, text", [
+    (0, None), (1, "{digest} is not in r yet"),
+    (2, "2 of what it names are not in r yet"),
+    (40, "16 or more of what it names are not in r yet")])
+def test_sparse_warns_of_what_is_missing(configured, absent, text):
+    http = configured('sparse-repositories = {"**"}\n')
+    config = http.push_blob("r", b"{}")
+    there = http.push_blob("r", LATER)
+    layers = [sha256(str(i).encode()) for i in range(absent)]
+    data = json.dumps({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST,
+        "config": {"mediaType": OCI_CONFIG, "digest": config, "size": 2},
+        "layers": [{"mediaType": OCI_LAYER, "digest": digest, "size": size}
+                   for digest, size in [(there, len(LATER)),
+                                        *((layer, 1) for layer in layers)]]})
+    answer = http.put_manifest("r", "v", data.encode())
+    assert answer.status == 201
+    assert answer["warning"] == (
+        text and f'299 - "{text.format(digest=(layers or [None])[0])}"')
 
 
 def test_every_repository_can_be_sparse(configured):
