@@ -123,7 +123,7 @@ units: $(UNIT_BIN) $(if $(CLIENT_SRC),$(OUT)/berth)
 $(OUT)/tests/unit/base/%: $(OBJ)/tests/unit/base/%.o $(OBJ)/libbase.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINK) -o $@ $^ $(LDFLAGS) -lcmocka -levent -levent_pthreads -ljansson -lcrypto -lpthread
+	$(Q)$(CC) $(LINK) $(WRAP) -o $@ $^ $(LDFLAGS) -lcmocka -levent -levent_pthreads -ljansson -lcrypto -lpthread
 $(OUT)/tests/unit/storage/%: $(OBJ)/tests/unit/storage/%.o $(OBJ)/libstorage.a $(OBJ)/libbase.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

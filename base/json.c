@@ -1,6 +1,28 @@
 #include "base/json.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
+
+/*
+ * jansson says "invalid token", or nothing, when memory is gone amid a text:
+ * so its allocations are watched.  A constructor, since json_set_alloc_funcs()
+ * is for a program that has one thread.
+ */
+static _Thread_local bool is_memory_gone;
+
+static void *watched_malloc(size_t n)
+{
+    void *p = malloc(n);
+
+    if (!p)
+        is_memory_gone = true;
+    return p;
+}
+
+__attribute__((constructor)) static void watch(void)
+{
+    json_set_alloc_funcs(watched_malloc, free);
+}
 
 /*
  * Count structural tokens and depth outside strings.  This is no validation:
@@ -47,9 +69,10 @@ static json_t *load(const void *data, size_t len, struct err *e)
 
     if (scan(data, len, e) < 0)
         return NULL;
+    is_memory_gone = false;
     root = json_loadb(data, len, JSON_REJECT_DUPLICATES, &je);
     if (!root) {
-        if (json_error_code(&je) == json_error_out_of_memory)
+        if (is_memory_gone)
             err_set(e, ERR_NO_MEMORY, "parse JSON: out of memory");
         else
             err_set(e, ERR_INVALID, "bad JSON at byte %d: %s", je.position,

@@ -12,6 +12,7 @@ BASE_SRC := \
 	base/num.c \
 	base/workq.c
 
+$(OUT)/tests/unit/base/test_json: WRAP := -Wl,--wrap=malloc
 UNIT_TESTS += \
 	tests/unit/base/test_arena.c \
 	tests/unit/base/test_err.c \

@@ -7,6 +7,18 @@
 #include <string.h>
 #include <cmocka.h>
 
+static int countdown; /* the malloc that fails; 0: none */
+
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+    if (countdown > 0 && --countdown == 0)
+        return NULL;
+    return __real_malloc(n);
+}
+
 static enum err_code code_of(const char *p, size_t n)
 {
     struct err e = {ERR_NONE, 0, ""};
@@ -99,13 +111,32 @@ static void test_array(void **state)
     assert_null(json_load_array("[{\"a\":1,\"a\":2}]", 15, &e));
 }
 
+/* Wherever memory goes amid a text: that is no fault of the text. */
+static void test_no_memory(void **state)
+{
+    static const char text[] =
+        "{\"list\":[1, 2.5, true, null, \"\\u00e4 string\"], \"a\":{\"b\":{}}}";
+    enum err_code code = ERR_NO_MEMORY;
+    int n = 0;
+
+    (void)state;
+    while (code == ERR_NO_MEMORY) {
+        countdown = ++n;
+        code = code_of(text, sizeof(text) - 1);
+    }
+    assert_int_equal(code, ERR_NONE);
+    assert_true(countdown > 0);
+    countdown = 0;
+    assert_true(n > 10);
+    assert_int_equal(code_of("{\"a\":x}", 7), ERR_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_string),
-        cmocka_unit_test(test_array),
+        cmocka_unit_test(test_table),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_string),    cmocka_unit_test(test_array),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
