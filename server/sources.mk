@@ -50,4 +50,5 @@ UNIT_TESTS += \
 	tests/unit/server/http/test_ip.c \
 	tests/unit/server/http/test_overload.c \
 	tests/unit/server/http/test_peers.c \
+	tests/unit/server/http/test_pool.c \
 	tests/unit/server/http/test_target.c

@@ -94,12 +94,15 @@ void pool_put(struct pool *p, struct http_block *b)
 
 bool quota_take(struct quota *q, size_t n)
 {
-    size_t before = atomic_fetch_add(&q->used, n);
+    size_t used = atomic_load(&q->used);
 
-    if (n <= q->max && before <= q->max - n)
-        return true;
-    atomic_fetch_sub(&q->used, n);
-    return false;
+    /* Never more than max, not even until it is given back: what another
+     * thread asks for meanwhile would be refused for no reason. */
+    do {
+        if (n > q->max - used)
+            return false;
+    } while (!atomic_compare_exchange_weak(&q->used, &used, used + n));
+    return true;
 }
 
 void quota_give(struct quota *q, size_t n)
