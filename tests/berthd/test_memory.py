@@ -1,6 +1,7 @@
 """What clients can make berthd hold: large manifests, both ways."""
 
 import json
+from contextlib import closing, suppress
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -26,10 +27,10 @@ def server(tmp_path):
     server.stop()
 
 
-def large_manifest(http):
+def large_manifest(http, size=LARGE):
     data, _ = http.push_image("a", "small")
     body = {**json.loads(data), "annotations": {"x": ""}}
-    body["annotations"]["x"] = "x" * (LARGE - len(json.dumps(body)))
+    body["annotations"]["x"] = "x" * (size - len(json.dumps(body)))
     return json.dumps(body).encode()
 
 
@@ -99,4 +100,110 @@ def test_slow_readers_of_a_large_manifest(server):
         answer = http("GET", f"/v2/a/manifests/{sha256(data)}")
         return answer.status == 200 and answer.body == data
     wait_for(get, "room for a large answer")
+    http.close()
+
+
+# ---- nothing stays taken -----------------------------------------------------
+
+# What counts of a body of this size, times the rounds, is more than the limit.
+PART = 400_000
+ROUNDS = 40
+
+
+def put_head(digest_or_tag, framing):
+    return (f"PUT /v2/a/manifests/{digest_or_tag} HTTP/1.1\r\nHost: x\r\n"
+            f"{framing}\r\n\r\n").encode()
+
+
+def put_whole(server, http, data):
+    assert http.put_manifest("a", "part", data).status == 201
+
+
+def put_another_digest(server, http, data):
+    answer = http.put_manifest("a", sha256(b"another"), data)
+    assert answer.status == 400, answer
+
+
+def put_no_manifest(server, http, data):
+    assert http.put_manifest("a", "part", b"x" * len(data)).status == 400
+
+
+def put_too_much(server, http, data):
+    with closing(server.client()) as client:
+        client.send(put_head("part", "Transfer-Encoding: chunked"))
+        with suppress(OSError):  # it answers before the end
+            client.send(b"%x\r\n%s\r\n0\r\n\r\n" % (5 << 20, b"x" * (5 << 20)))
+        with suppress(OSError):
+            assert client.read("PUT").status == 413
+
+
+def put_broken_chunk(server, http, data):
+    with closing(server.client()) as client:
+        client.send(put_head("part", "Transfer-Encoding: chunked") +
+                    b"%x\r\n%s\r\nno size\r\n" % (len(data), data))
+        assert client.read("PUT").status == 400
+
+
+def put_part_and_leave(server, http, data):
+    with closing(server.client()) as client:
+        client.send(put_head("part", f"Content-Length: {len(data)}") +
+                    data[:-1])
+
+
+def put_and_leave(server, http, data):
+    with closing(server.client()) as client:
+        client.send(put_head("part", f"Content-Length: {len(data)}") + data)
+
+
+def get_whole(server, http, data):
+    assert http("GET", "/v2/a/manifests/part").body == data
+
+
+def get_and_leave(server, http, data):
+    with closing(server.client()) as client:
+        client.send(b"GET /v2/a/manifests/large HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+def get_some_and_leave(server, http, data):
+    with closing(server.client()) as client:
+        client.send(b"GET /v2/a/manifests/large HTTP/1.1\r\nHost: x\r\n\r\n")
+        client._line()
+
+
+def head(server, http, data):
+    assert http("HEAD", "/v2/a/manifests/part").status == 200
+
+
+ENDINGS = [put_whole, put_another_digest, put_no_manifest, put_too_much,
+           put_broken_chunk, put_part_and_leave, put_and_leave, get_whole,
+           get_and_leave, get_some_and_leave, head]
+
+
+def both_fit(server, large):
+    """Two large manifests at once, as many as the limit allows."""
+    puts = [begin_put(server, large) for _ in range(2)]
+    for client in puts:
+        with suppress(OSError):
+            client.send(large[-1:])
+    answers = [client.read("PUT") for client in puts]
+    gets = [server.client() for _ in range(2)]
+    for client in gets:
+        client.send(b"GET /v2/a/manifests/large HTTP/1.1\r\nHost: x\r\n\r\n")
+    firsts = [client._line() for client in gets]
+    for client in puts + gets:
+        client.close()
+    return (all(answer.status == 201 for answer in answers) and
+            all(" 200 " in line for line in firsts))
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda f: f.__name__)
+def test_nothing_stays_taken(server, ending):
+    """However a request ends: what it took of the limit is given back."""
+    http = server.client()
+    large, part = large_manifest(http), large_manifest(http, PART)
+    put_whole(server, http, part)
+    assert http.put_manifest("a", "large", large).status == 201
+    for _ in range(ROUNDS):
+        ending(server, http, part)
+    wait_for(lambda: both_fit(server, large), "room for two large manifests")
     http.close()
