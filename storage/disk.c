@@ -98,7 +98,7 @@ int64_t store_default_floor(struct store *s)
     return five_percent < (1 << 30) ? five_percent : 1 << 30;
 }
 
-int store_check_space(struct store *s, struct err *e)
+int store_check_space(struct store *s, int64_t more, struct err *e)
 {
     struct statvfs fs;
 
@@ -106,7 +106,7 @@ int store_check_space(struct store *s, struct err *e)
         return err_set(e, ERR_READ_ONLY, "storage is read-only: %s", s->fault);
     if (fstatvfs(s->uploads_fd, &fs) < 0)
         return err_sys(e, errno, "statvfs");
-    if ((int64_t)(fs.f_bavail * fs.f_frsize) < s->min_free)
+    if ((int64_t)(fs.f_bavail * fs.f_frsize) - more < s->min_free)
         return err_set(e, ERR_NO_SPACE,
                        "the disk is nearly full: uploads are refused");
     return 0;

@@ -150,7 +150,7 @@ static int run_manifest(struct store *s, struct store_job *job, struct err *e)
     int64_t repo, id = 0;
 
     j->missing_count = 0;
-    if (store_check_space(s, e) < 0 ||
+    if (store_check_space(s, 0, e) < 0 ||
         job_repo_id(s, j->repo, true, &repo, e) < 0 ||
         job_check_condition(s, &j->when, repo,
                             j->by_tag ? TARGET_TAG : TARGET_MANIFEST,

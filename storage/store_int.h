@@ -78,8 +78,11 @@ void writer_stop(struct store *s);
 void store_set_fault(struct store *s, const struct err *e);
 /* Bytes that stay free when the configuration does not say. */
 int64_t store_default_floor(struct store *s);
-/* ERR_NO_SPACE below the floor of free space, ERR_READ_ONLY after a fault. */
-must_check int store_check_space(struct store *s, struct err *e);
+/*
+ * Would the floor of free space be free behind so many bytes more?
+ * Errors: ERR_NO_SPACE; ERR_READ_ONLY after a fault.
+ */
+must_check int store_check_space(struct store *s, int64_t more, struct err *e);
 /*
  * A file of a few MiB that keeps space for the transactions that free space:
  * on a full disk the writer gives it up, and makes it again when there is

@@ -22,7 +22,7 @@ enum { FLUSH_BYTES = 8 << 20, REHASH_BYTES = 256 << 10 };
 
 int upload_check_space(struct store *s, struct err *e)
 {
-    return store_check_space(s, e);
+    return store_check_space(s, 0, e);
 }
 
 /* Hash the first n bytes of the file into the given streams. */
@@ -87,6 +87,8 @@ static int separate(struct store *s, struct upload *u, struct err *e)
     scoped_fd fd = -1;
     int rc;
 
+    if (store_check_space(s, u->offset, e) < 0)
+        return -1;
     snprintf(name, sizeof(name), "%s.copy", u->id); /* a start sweeps it */
     unlinkat(s->uploads_fd, name, 0);
     fd = openat(s->uploads_fd, name,
@@ -215,7 +217,7 @@ int upload_append(struct store *s, struct upload *u, const void *data,
                   size_t len, struct err *e)
 {
     if (u->offset - u->flushed >= FLUSH_BYTES / 2 || u->fd < 0) {
-        if (store_check_space(s, e) < 0)
+        if (store_check_space(s, 0, e) < 0)
             return -1;
     }
     if (make_ready(s, u, true, e) < 0)
@@ -322,7 +324,7 @@ static int link_blob(struct store *s, struct upload *u, const struct digest *d,
 int upload_finish(struct store *s, struct upload *u, const struct digest *d,
                   struct err *e)
 {
-    if (u->fd < 0 && store_check_space(s, e) < 0)
+    if (u->fd < 0 && store_check_space(s, 0, e) < 0)
         return -1;
     if (make_ready(s, u, false, e) < 0 || check_digest(u, d, e) < 0 ||
         upload_sync(s, u, e) < 0)

@@ -8,6 +8,27 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+static long free_blocks = -1; /* of 1 byte, when not -1 */
+
+int fstatvfs(int fd, struct statvfs *out)
+{
+    struct statfs fs = {0};
+
+    if (syscall(SYS_fstatfs, fd, &fs) < 0)
+        return -1;
+    *out = (struct statvfs){.f_frsize = (unsigned long)fs.f_frsize,
+                            .f_blocks = (fsblkcnt_t)fs.f_blocks,
+                            .f_bavail = (fsblkcnt_t)fs.f_bavail};
+    if (free_blocks >= 0) {
+        out->f_frsize = 1;
+        out->f_bavail = (fsblkcnt_t)free_blocks;
+    }
+    return 0;
+}
 
 /* A session is bound to its repository and held by one at a time. */
 static void test_sessions(void **state)
@@ -219,6 +240,34 @@ static void test_crash_and_finish(void **state)
     kit_check_bytes(k, "r", &start, "hello ");
 }
 
+/* The copy that the session then needs leaves the floor free as well. */
+static void test_no_room_for_a_copy(void **state)
+{
+    struct kit *k = *state;
+    struct digest other = kit_digest(HASH_SHA256, "hello world you", 15);
+    struct upload *u;
+    struct err e = {0};
+    struct digest d;
+
+    kit_close(k);
+    k->opts.min_free_bytes = 100;
+    kit_open(k);
+    u = kit_begin(k, "r");
+    append(k, u, "hello world");
+    d = finish(k, u, "hello world");
+    kit_push(k, "q", "hello world");
+    free_blocks = 110;
+    assert_int_equal(upload_append(k->store, u, " you", 4, &e), -1);
+    assert_int_equal(e.code, ERR_NO_SPACE);
+    assert_int_equal(kit_count(k, "uploads"), 1);
+    free_blocks = 111;
+    append(k, u, " you");
+    free_blocks = -1;
+    assert_int_equal(kit_commit(k, u, &other), ERR_NONE);
+    kit_check_bytes(k, "q", &d, "hello world");
+    kit_check_bytes(k, "r", &other, "hello world you");
+}
+
 /* A damaged file was replaced, and the commit failed: PUT again works. */
 static void test_healed_and_failed(void **state)
 {
@@ -374,6 +423,7 @@ int main(void)
         T(test_failed_commit_and_rewind),
         T(test_crash_before_commit),
         T(test_crash_and_finish),
+        T(test_no_room_for_a_copy),
         T(test_healed_and_failed),
         T(test_no_descriptor),
         T(test_file_too_large),
