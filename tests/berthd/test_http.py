@@ -388,8 +388,12 @@ def test_many_slow_heads(limited):
     client.close()
 
 
-def test_connections_per_address(limited, tmp_path):
-    """From a network of its own, since the loopback has no limit."""
+@pytest.mark.parametrize("is_proxy", [False, True])
+def test_connections_per_address(limited, is_proxy):
+    """From a network of its own, since the loopback has no limit.
+
+    The connections of a trusted proxy do not count: its clients' requests do.
+    """
     if os.geteuid() != 0:
         pytest.skip("needs root to make a network namespace")
     name = f"berth{os.getpid()}"
@@ -418,12 +422,15 @@ def test_connections_per_address(limited, tmp_path):
         ip("-n", name, "addr", "add", f"{theirs}/30", "dev", "eth0")
         ip("-n", name, "link", "set", "eth0", "up")
         server = limited("max-connections-per-address = 4\n"
-                         "allow-anonymous = true\n", listen=f"{ours}:0")
+                         "allow-anonymous = true\n" +
+                         f'trusted-proxies = {{"{theirs}"}}\n' * is_proxy,
+                         listen=f"{ours}:0")
         done = subprocess.run(
             ["ip", "netns", "exec", name, "/usr/bin/python3", "-c", script,
              ours, str(server.port)], capture_output=True, text=True,
             timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
-        assert done.stdout.split() == ["200"] * 4 + ["503"] * 3, done
+        wanted = ["200"] * 7 if is_proxy else ["200"] * 4 + ["503"] * 3
+        assert done.stdout.split() == wanted, done
     finally:
         ip("netns", "del", name)
 

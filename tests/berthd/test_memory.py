@@ -1,13 +1,14 @@
-"""What clients can make berthd hold: large manifests, both ways."""
+"""What clients can make berthd hold: large manifests, and lists of them."""
 
 import json
+import pathlib
 from contextlib import closing, suppress
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from conftest import VARIANT, Berthd
-from rawhttp import sha256
+from rawhttp import OCI_MANIFEST, sha256
 from waiting import wait_for
 
 LIMIT = 8 << 20
@@ -100,6 +101,25 @@ def test_slow_readers_of_a_large_manifest(server):
         answer = http("GET", f"/v2/a/manifests/{sha256(data)}")
         return answer.status == 200 and answer.body == data
     wait_for(get, "room for a large answer")
+    http.close()
+
+
+def test_large_referrers(server):
+    """A page of them is read as far as it goes, not the whole list."""
+    http = server.client()
+    subject, _ = http.push_image("a", "subject")
+    made = json.loads(subject)
+    made["subject"] = {"mediaType": OCI_MANIFEST, "digest": sha256(subject),
+                       "size": len(subject)}
+    for n in range(CLIENTS):
+        made["annotations"] = {"n": str(n), "x": "x" * (LARGE - 2000)}
+        data = json.dumps(made).encode()
+        assert http.put_manifest("a", sha256(data), data).status == 201
+    before = server.memory_kib("VmRSS")
+    pathlib.Path(f"/proc/{server.proc.pid}/clear_refs").write_text("5")
+    answer = http("GET", f"/v2/a/referrers/{sha256(subject)}")
+    assert answer.status == 200 and answer["link"]
+    assert server.memory_kib("VmHWM") - before < ENOUGH_KIB
     http.close()
 
 

@@ -1,7 +1,7 @@
 """What is pushed, as a whole: blobs, manifests, tags, who refers to whom.
 
 SETS has one of every kind of content that the official program knows, under
-the name that it reports; what real tools push is in artifacts.py.
+the name that it reports; what real tools push is in test_artifacts.py.
 """
 
 import base64
