@@ -200,6 +200,61 @@ static void print_untagged(const char *name)
            r.digest[0] ? r.digest : r.tag);
 }
 
+/* Was it found by a name of its own, and not by its id? */
+static bool is_by_name(const char *text, const struct istore_image *img)
+{
+    struct reference r;
+    struct err quiet;
+    char name[REFERENCE_MAX];
+    if (reference_parse(text, &r, &quiet) != 0)
+        return false;
+    reference_format(&r, name);
+    return r.digest[0] != '\0' || strcmp(name, img->name) == 0;
+}
+
+static bool is_same_repository(const char *a, const char *b)
+{
+    struct reference one, other;
+    struct err quiet;
+    return reference_parse(a, &one, &quiet) == 0 &&
+           reference_parse(b, &other, &quiet) == 0 &&
+           reference_same_repository(&one, &other);
+}
+
+static int untag(struct istore *s, const char *name, struct err *e)
+{
+    if (istore_ref_remove(s, name, e) != 0)
+        return -1;
+    print_untagged(name);
+    return 0;
+}
+
+/* An id stands for all names of the image; of several repositories, as
+ * docker's, only with force. */
+static int untag_all(struct istore *s, const char *text,
+                     const struct istore_image *img, bool force, struct err *e)
+{
+    struct istore_image *list;
+    size_t n;
+    int rc = 0;
+    if (istore_ref_list(s, &list, &n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n && rc == 0 && !force; i++) {
+        if (strcmp(list[i].config, img->config) == 0 &&
+            !is_same_repository(list[i].name, img->name))
+            rc = err_set(e, ERR_BUSY,
+                         "image %.100s has names in several repositories: "
+                         "remove it by name, or use --force",
+                         text);
+    }
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (strcmp(list[i].config, img->config) == 0)
+            rc = untag(s, list[i].name, e);
+    }
+    istore_ref_list_free(list, n);
+    return rc;
+}
+
 static int remove_one(struct istore *s, const char *text, bool force,
                       struct err *e)
 {
@@ -207,16 +262,17 @@ static int remove_one(struct istore *s, const char *text, bool force,
     char id[ISTORE_HEX];
     if (istore_resolve(s, text, &img, e) != 0)
         return -1;
-    int rc = 0;
-    if (!force && !has_other_name(s, &img) && is_used(s, img.config, id))
+    bool by_name = is_by_name(text, &img);
+    int rc;
+    if (!force && !(by_name && has_other_name(s, &img)) &&
+        is_used(s, img.config, id))
         rc = err_set(e, ERR_BUSY,
                      "image %.100s is used by container %.12s: remove that "
                      "first, or use --force",
                      text, id);
-    if (rc == 0)
-        rc = istore_ref_remove(s, img.name, e);
-    if (rc == 0)
-        print_untagged(img.name);
+    else
+        rc = by_name ? untag(s, img.name, e)
+                     : untag_all(s, text, &img, force, e);
     istore_image_free(&img);
     return rc;
 }

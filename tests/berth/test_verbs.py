@@ -614,3 +614,23 @@ def test_rmi_of_a_name_that_is_not_the_last(name, store):
     assert "is used by" in refused("rmi", "own:2", code=1)
     berth("rm", name)
     berth("rmi", "own:2")
+
+
+def test_rmi_by_id_takes_all_names(name, store):
+    """Docker's rule: of one repository at once, of several only by force."""
+    path = store / "own.tar"
+    path.write_bytes(rootfs_tar())
+    image = berth("import", "-m", name, path, "own:1").strip()
+    berth("tag", "own:1", "own:2")
+    assert sorted(berth("rmi", image).splitlines()) == [
+        "Untagged: own:1", "Untagged: own:2"]
+    assert "no such container or image" in refused("inspect", image, code=1)
+    berth("import", "-m", name, path, "own:1")
+    berth("tag", "own:1", "other/own:1")
+    short = image.removeprefix("sha256:")[:12]
+    assert "several repositories" in refused("rmi", short, code=1)
+    berth("run", "--name", name, "own:1", "true")
+    assert "is used by" in refused("rmi", short, code=1)
+    untagged = sorted(berth("rmi", "-f", short).splitlines())
+    assert untagged == ["Untagged: other/own:1", "Untagged: own:1"]
+    berth("rm", name)
