@@ -1,7 +1,6 @@
 #include "server/config.h"
 
 #include <confuse.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -145,39 +144,69 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     snprintf(first_error, sizeof(first_error), "%d: %s", cfg->line, text);
 }
 
-/*
- * libconfuse lets a later value win: keys given twice are found in the text.
- * A key stands at the start of a line, before '=' or '+='.
- */
+/* Behind the comment or the string in quotes that begins at p; else p. */
+static const char *skip_opaque(const char *p)
+{
+    const char *end = p + 1;
+
+    if (*p == '#' || strncmp(p, "//", 2) == 0)
+        return p + strcspn(p, "\n");
+    if (strncmp(p, "/*", 2) == 0) {
+        end = strstr(p + 2, "*/");
+        return end ? end + 2 : p + strlen(p);
+    }
+    if (*p != '"' && *p != '\'')
+        return p;
+    while (*end && *end != *p)
+        end += *end == '\\' && end[1] ? 2 : 1;
+    return *end ? end + 1 : end;
+}
+
+/* Is the word of n bytes at p a key, before '=' or '+='? */
+static bool is_key(const char *p, size_t n, const char *key)
+{
+    return strlen(key) == n && memcmp(p, key, n) == 0 &&
+           p[n + strspn(p + n, " \t\r\n+")] == '=';
+}
+
+/* Note the key at p, if one is there; seen: the line of each, 0: none. */
+static int note_key(const char *p, size_t n, int line, int *seen,
+                    const char *path, struct err *e)
+{
+    for (size_t i = 0; i < array_len(keys); i++) {
+        if (!is_key(p, n, keys[i].name))
+            continue;
+        if (seen[i])
+            return err_set(e, ERR_INVALID,
+                           "%s:%d: %s was given on line %d already", path, line,
+                           keys[i].name, seen[i]);
+        seen[i] = line;
+    }
+    return 0;
+}
+
+/* libconfuse lets a later value win: keys given twice are found in the text. */
 static int check_duplicates(const char *path, struct err *e)
 {
     scoped_free char *text = NULL;
-    int line = 0, seen[array_len(keys)] = {0};
+    int line = 1, seen[array_len(keys)] = {0};
+    const char *next;
     size_t len;
 
     if (io_read_file(AT_FDCWD, path, 1 << 20, &text, &len, e) < 0)
         return -1;
     if (strlen(text) != len)
         return err_set(e, ERR_INVALID, "%s: holds a NUL byte", path);
-    for (char *p = text, *next; p; p = next) {
-        next = strchr(p, '\n');
-        if (next)
-            *next++ = '\0';
-        line++;
-        while (isspace((unsigned char)*p))
-            p++;
-        for (size_t i = 0; i < array_len(keys); i++) {
-            size_t n = strlen(keys[i].name);
+    for (const char *p = text; *p; p = next) {
+        size_t n = strcspn(p, " \t\r\n={},+\"'#");
 
-            if (strncmp(p, keys[i].name, n) != 0 || !strchr(" \t=+", p[n]) ||
-                !p[n])
-                continue;
-            if (seen[i])
-                return err_set(e, ERR_INVALID,
-                               "%s:%d: %s was given on line %d already", path,
-                               line, keys[i].name, seen[i]);
-            seen[i] = line;
-        }
+        next = skip_opaque(p);
+        if (next == p && note_key(p, n, line, seen, path, e) < 0)
+            return -1;
+        if (next == p)
+            next = p + (n ? n : 1);
+        for (const char *c = p; c < next; c++)
+            line += *c == '\n';
     }
     return 0;
 }

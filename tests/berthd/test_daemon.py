@@ -54,6 +54,9 @@ def test_example_configuration_is_valid():
     ('log-level = "loud"\n', "loud"),
     ('listen = {"127.0.0.1:5000", "localhost:5000"}\n', "localhost:5000"),
     ('listen = {"127.0.0.1:70000"}\n', "70000"),
+    ("\nread-only = true read-only = false\n", ":2: read-only was given on line 2"),
+    ('/* x\n */ listen={}\nlog-level = "\\"\n" listen\n+=\n{}\n',
+     ":4: listen was given on line 2"),
 ])
 def test_bad_configuration(tmp_path, text, word):
     path = tmp_path / "r.conf"
@@ -61,6 +64,20 @@ def test_bad_configuration(tmp_path, text, word):
     done = run("check-config", str(path))
     assert done.returncode == 2
     assert str(path) in done.stderr and word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("text", [
+    "read-only = true # read-only = true\n// read-only = true\n",
+    "/* read-only = true\n*/ read-only = true",
+    'log-file = "read-only = true"\nread-only = true\nroot = \'read-only=\'\n',
+    "allow-delete = true read-only = true\n",
+])
+def test_good_configuration(tmp_path, text):
+    """A key in a comment or a string is none, so it is not given twice."""
+    path = tmp_path / "r.conf"
+    path.write_text(text)
+    done = run("check-config", str(path))
+    assert done.returncode == 0, done.stderr
 
 
 def test_open_address_needs_a_word(tmp_path):
