@@ -11,6 +11,7 @@ import pytest
 
 from conftest import BUILD, TOP, Berthd, free_port
 from rawhttp import sha256
+from waiting import wait_for
 
 BERTHD = str(BUILD / "berthd")
 
@@ -134,8 +135,7 @@ def test_configuration_file_is_used(tmp_path):
     http.close()
     os.rename(tmp_path / "log", tmp_path / "log.1")
     server.proc.send_signal(signal.SIGHUP)
-    while not (tmp_path / "log").exists():
-        time.sleep(0.01)
+    wait_for((tmp_path / "log").exists)
     server.stop()
     line = (tmp_path / "log.1").read_text()
     assert re.search(r'"POST /v2/a/blobs/uploads/" 405 sent=\d+', line), line
@@ -148,8 +148,7 @@ def test_access_log_escapes(berthd):
     http.close()
     berthd.proc.send_signal(signal.SIGHUP)
     http("GET", "/v2/")
-    while not any('"GET /v2/"' in line for line in berthd.log):
-        time.sleep(0.01)
+    wait_for(lambda: any('"GET /v2/"' in line for line in berthd.log))
     text = berthd.text()
     assert "\x1b" not in text and 'x\\x22\\xff\\x80' in text
 
@@ -188,8 +187,7 @@ def test_stop_finishes_what_runs(tmp_path):
     assert http._line() == "HTTP/1.1 100 Continue"
     assert http._line() == ""
     server.proc.send_signal(signal.SIGTERM)
-    while not any("stopping" in line for line in server.log):
-        time.sleep(0.01)
+    wait_for(lambda: any("stopping" in line for line in server.log))
     http.send(b"1234567890")
     answer = http.read("PUT")
     assert (answer.status, answer["connection"]) == (201, "close")
@@ -208,14 +206,11 @@ def test_uploads_expire(tmp_path):
     server.kill()
     left = list((tmp_path / "data" / "uploads").iterdir())
     assert len(left) == 1
-    while time.time() < left[0].stat().st_mtime + 2:
-        time.sleep(0.05)
+    wait_for(lambda: time.time() >= left[0].stat().st_mtime + 2)
     server = Berthd(tmp_path / "data", "--config", str(conf))
     http = server.client()
-    while http("GET", where).status != 404:
-        time.sleep(0.01)
-    while list((tmp_path / "data" / "uploads").iterdir()):
-        time.sleep(0.01)
+    wait_for(lambda: http("GET", where).status == 404)
+    wait_for(lambda: not list((tmp_path / "data" / "uploads").iterdir()))
     http.close()
     server.stop()
 
@@ -230,8 +225,7 @@ def test_deleted_blob_frees_its_file(tmp_path):
     path = berthd.root / "blobs" / "sha256" / name[:2] / name
     assert path.read_bytes() == b"bytes on disk"
     assert http("DELETE", f"/v2/a/blobs/{digest}").status == 202
-    while path.exists():
-        time.sleep(0.01)
+    wait_for(lambda: not path.exists())
     http.close()
     berthd.stop()
 
