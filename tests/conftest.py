@@ -22,6 +22,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("BERTH_BUILD", TOP / "build"))
+CACHE = TOP / "build" / "cache"  # what takes long to make, for all variants
 VARIANT = os.environ.get("BERTH_VARIANT", "release")
 READY = re.compile(r"berthd \S+ ready: listening on (.*); data in (.*)")
 START_TIMEOUT_S = 60

@@ -124,6 +124,11 @@ class Docker:
         sock = f"unix://{folder}/sock"
         self.env = {"DOCKER_HOST": sock, "DOCKER_CONFIG": f"{folder}/config"}
         os.makedirs(f"{folder}/config")
+        # It unpacks each layer with syncs that show nothing here: in memory
+        # that takes half the time.
+        os.makedirs(f"{folder}/data")
+        run("mount", "-t", "tmpfs", "-o", "mode=711", "tmpfs",
+            f"{folder}/data")
         self.daemon = Daemon(
             ["dockerd", "--data-root", f"{folder}/data", "--exec-root",
              f"{folder}/exec", "--pidfile", f"{folder}/pid", "-H", sock,
@@ -162,8 +167,8 @@ class Docker:
     def stop(self):
         self.daemon.stop()
         # `run --network host` leaves the host's network namespace bound.
-        for line in pathlib.Path("/proc/self/mountinfo").read_text().split(
-                "\n"):
+        for line in reversed(pathlib.Path("/proc/self/mountinfo").read_text()
+                             .split("\n")):
             point = line.split()[4] if line else ""
             if point.startswith(f"{self.folder}/"):
                 subprocess.run(["umount", "-l", point], check=True)

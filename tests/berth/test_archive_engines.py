@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 import debian_image
-from conftest import BUILD
+from conftest import CACHE
 from engines import ENGINES, run
 from rawhttp import sha256
 from containers import BERTH, berth, rootfs_tar
@@ -46,7 +46,7 @@ def engines(tmp_path_factory):
 def debian(tmp_path_factory):
     """A Debian image with all that layers do to one another: its layout."""
     folder = tmp_path_factory.mktemp("debian") / "layout"
-    digest = debian_image.write_layout(folder, BUILD / "cache", tag="image")
+    digest = debian_image.write_layout(folder, CACHE, tag="image")
     return folder, digest
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import debian_image
-from conftest import BUILD
+from conftest import CACHE
 from containers import (BERTH, berth, image, name,  # noqa: F401
                         rootfs_tar, store)
 
@@ -174,7 +174,7 @@ def test_killed_monitor_leaves_nothing(name):
 
 def test_debian_base(tmp_path):
     """A real distribution's root: dynamic programs, usr-merge, users."""
-    berth("import", debian_image.base_tar(BUILD / "cache"), "rt-debian:1")
+    berth("import", debian_image.base_tar(CACHE), "rt-debian:1")
     try:
         out = berth("run", "--rm", "rt-debian:1", "/bin/sh", "-c",
                     "readlink /bin; dpkg --version | head -1;"

@@ -9,11 +9,10 @@ import time
 
 import pytest
 
-from conftest import TOP, VARIANT, free_port
+from conftest import CACHE, TOP, VARIANT, free_port
 from engines import run
 from rawhttp import Client, sha256
 
-CACHE = TOP / "build" / "cache"
 READY_S = 60
 # As in test_engines.py: what podman may not set here.
 LIMITS = ["--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000"]

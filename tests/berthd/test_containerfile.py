@@ -11,7 +11,7 @@ import time
 import pytest
 
 import debian_image
-from conftest import BUILD, TOP, VARIANT
+from conftest import BUILD, CACHE, TOP, VARIANT
 from rawhttp import Client
 
 BERTH = str(BUILD / "berth")
@@ -31,7 +31,7 @@ def image(berthd, tmp_path):
     buildah = ["buildah", "--root", tmp_path / "root", "--runroot",
                tmp_path / "run", "--storage-driver", "vfs"]
     base = run(*buildah, "from", "scratch")
-    run(*buildah, "add", base, debian_image.base_tar(BUILD / "cache"), "/")
+    run(*buildah, "add", base, debian_image.base_tar(CACHE), "/")
     run(*buildah, "commit", "-q", base,
         "docker.io/library/debian:bookworm-slim")
     run(*buildah, "bud", "--pull-never", "--isolation", "chroot", "--network",

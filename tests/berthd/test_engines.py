@@ -6,7 +6,7 @@ import json
 import pytest
 
 import debian_image
-from conftest import BUILD
+from conftest import CACHE
 from engines import ENGINES, run
 from containers import BERTH, rootfs_tar
 
@@ -92,7 +92,7 @@ def test_pushing_what_was_pulled_changes_nothing(shared, engines, pushed):
 
 def test_debian_through_docker(shared, engines, tmp_path):
     """docker pushes the Debian image; pulled again, it is what it was."""
-    digest = debian_image.write_layout(tmp_path / "layout", BUILD / "cache",
+    digest = debian_image.write_layout(tmp_path / "layout", CACHE,
                                        tag="image")
     docker = engines("docker")
     reference = f"{shared.host}/engines/debian:v1"

@@ -13,11 +13,11 @@ import time
 
 import pytest
 
-from conftest import BUILD, TOP, VARIANT
+from conftest import CACHE, TOP, VARIANT
 
 PACKAGES = ("systemd,dbus,curl,libevent-2.1-7,libevent-pthreads-2.1-7,"
             "libsqlite3-0,libjansson4,libconfuse2,libssl3")
-CACHED = BUILD / "cache" / "debian-systemd.tar"
+CACHED = CACHE / "debian-systemd.tar"
 START_S = 60
 
 # $1: the tree, $2: the cgroup hierarchy, v1 or v2. Runs in the namespaces.
