@@ -132,7 +132,7 @@ def test_many_at_once(fresh_store):
 # ---- memory ---------------------------------------------------------------
 MEMORY_KIB = 64 << 10
 
-BIG = 256 << 20
+BIG = 128 << 20
 
 
 def peak_kib(*args):
@@ -150,7 +150,7 @@ def peak_kib(*args):
 @pytest.mark.skipif("asan" in os.environ.get("BERTH_VARIANT", ""),
                     reason="memory is measured without sanitizers")
 def test_memory_is_bounded(tmp_path):
-    """A layer of 256 MiB and 9000 files pass through a little memory."""
+    """A layer of 128 MiB and 9000 files pass through a little memory."""
     noise = tmp_path / "noise"
     with open(noise, "wb") as out:
         for _ in range(BIG >> 20):
