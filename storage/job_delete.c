@@ -97,17 +97,15 @@ static int delete_manifest(struct store *s, int64_t repo,
     int rc = job_find(s, "SELECT id FROM manifest WHERE repo=? AND digest=?",
                       repo, d, &id, e);
 
-    if (rc == 0 && j->has_begun)
+    if (rc == 0 && j->job.has_begun)
         return 0; /* somebody else was faster with the rest */
     if (rc == 0)
         return err_set(e, ERR_NOT_FOUND, "manifest is unknown");
     if (rc < 0 || (!j->force && check_unneeded(s, repo, d, e) < 0) ||
         delete_tags(s, id, &j->job.is_unfinished, e) < 0)
         return -1;
-    if (j->job.is_unfinished) {
-        j->has_begun = true;
+    if (j->job.is_unfinished)
         return 0;
-    }
     /* What it referred to may be unneeded now: the collector looks later. */
     if (run_number(s,
                    "INSERT INTO review(repo, digest, due)"
@@ -175,7 +173,7 @@ static int run_delete(struct store *s, struct store_job *job, struct err *e)
 
     if (job_repo_id(s, j->repo, false, &repo, e) < 0)
         return -1;
-    if (!j->has_begun &&
+    if (!j->job.has_begun &&
         job_check_condition(s, &j->when, repo, target_of(j->what), j->tag,
                             &j->digest, e) < 0)
         return -1;

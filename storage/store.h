@@ -237,6 +237,7 @@ struct store_job {
     bool may_use_reserve; /* frees space: goes on when the disk is full */
     bool is_unfinished;   /* set by run(): commit this slice, then run again
                              behind what waits meanwhile; done() comes last */
+    bool has_begun;       /* set by the writer: a slice is committed */
     int rc;
     struct err e;
 };
@@ -340,8 +341,7 @@ struct store_job_delete {
     char repo[NAME_MAX_LEN + 1];
     char tag[TAG_MAX_LEN + 1];
     struct digest digest;
-    bool force;     /* although something needs it */
-    bool has_begun; /* the job's own: a slice is done */
+    bool force; /* although something needs it */
     struct store_condition when;
 };
 void store_job_delete_init(struct store_job_delete *j);

@@ -237,6 +237,7 @@ static void reap_due(struct store *s)
 static void finish(struct store *s, struct store_job *j)
 {
     if (j->rc == 0 && j->is_unfinished) {
+        j->has_begun = true;
         store_submit(s, j);
         return;
     }

@@ -336,6 +336,41 @@ static void test_delete_in_slices(void **state)
     assert_int_equal(kit_delete(k, DELETE_BLOB, "r", NULL, &c), ERR_NONE);
 }
 
+/* Of two such deletes at once the slower one has deleted it as well. */
+static void test_two_deletes_in_slices(void **state)
+{
+    enum { TAGS = 12 * STORE_MAX_TAGS };
+    struct kit *k = *state;
+    struct digest c = kit_push(k, "r", "config"), d;
+    struct gate gate = {.job = {.run = run_gate, .done = on_gate}};
+    struct noted both[2];
+    atomic_int clock = 0;
+    char text[512];
+
+    kit_image(text, sizeof(text), &c, 6, "");
+    assert_int_equal(kit_manifest(k, "r", text, NULL, NULL, &d), ERR_NONE);
+    for (int i = 0; i < TAGS; i += STORE_MAX_TAGS)
+        put_tags(k, text, i);
+    store_submit(k->store, &gate.job);
+    for (size_t i = 0; i < array_len(both); i++) {
+        memset(&both[i], 0, sizeof(both[i]));
+        store_job_delete_init(&both[i].del);
+        snprintf(both[i].del.repo, sizeof(both[i].del.repo), "r");
+        both[i].del.what = DELETE_MANIFEST;
+        both[i].del.digest = d;
+        both[i].del.job.done = on_noted;
+        both[i].clock = &clock;
+        store_submit(k->store, &both[i].del.job);
+    }
+    atomic_store(&gate.is_open, true);
+    while (atomic_load(&clock) < 2 || !atomic_load(&gate.is_done))
+        usleep(1000);
+    assert_int_equal(both[0].del.job.rc, 0);
+    assert_int_equal(both[1].del.job.rc, 0);
+    assert_int_equal(kit_delete(k, DELETE_MANIFEST, "r", NULL, &d),
+                     ERR_NOT_FOUND);
+}
+
 /* A fresh blob is under review; a touch pushes the entry on. */
 static void test_touch(void **state)
 {
@@ -369,9 +404,16 @@ static void test_touch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_group),       T(test_sparse),           T(test_mount),
-        T(test_delete_blob), T(test_relink),           T(test_manifests),
-        T(test_index),       T(test_delete_in_slices), T(test_touch),
+        T(test_group),
+        T(test_sparse),
+        T(test_mount),
+        T(test_delete_blob),
+        T(test_relink),
+        T(test_manifests),
+        T(test_index),
+        T(test_delete_in_slices),
+        T(test_two_deletes_in_slices),
+        T(test_touch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
