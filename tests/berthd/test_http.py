@@ -20,13 +20,16 @@ NO_REQUEST = (400, 408, 414, 431)
 END = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-def converse(port, *pieces):
-    """All that comes back until the server ends the connection."""
+def converse(port, *pieces, before=None):
+    """All that comes back until the server ends the connection; before(sock)
+    stands before each piece."""
     sock = socket.create_connection(("127.0.0.1", port), DEADLINE_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     got = b""
     try:
         for piece in pieces:
+            if before:
+                before(sock)
             sock.sendall(piece)
     except (BrokenPipeError, ConnectionResetError):
         pass

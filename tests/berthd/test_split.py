@@ -7,15 +7,15 @@ second is sent.
 import os
 import random
 import re
-import socket
 
 import pytest
 
+import test_http
 from figures import figure
 from http_cases import ANSWERED, LAST, REFUSED, request
 from rawhttp import OCI_MANIFEST, sha256
 from tcpqueue import unread
-from test_http import DEADLINE_S, END, statuses
+from test_http import END, statuses
 from waiting import wait_for
 
 LONG = bool(os.environ.get("BERTH_LONG"))
@@ -85,22 +85,9 @@ TALKS = {
 
 def converse(port, *pieces):
     """All that comes back; each piece was read before the next is sent."""
-    sock = socket.create_connection(("127.0.0.1", port), DEADLINE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    got = b""
-    try:
-        for piece in pieces:
-            wait_for(lambda: unread(port, sock) == 0)
-            sock.sendall(piece)
-    except (BrokenPipeError, ConnectionResetError):
-        pass
-    try:
-        while data := sock.recv(1 << 16):
-            got += data
-    except ConnectionResetError:
-        pass
-    sock.close()
-    return got
+    return test_http.converse(
+        port, *pieces,
+        before=lambda sock: wait_for(lambda: unread(port, sock) == 0))
 
 
 VOLATILE = (b"Date: ", b"Location: /v2/a/blobs/uploads/",
