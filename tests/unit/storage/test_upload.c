@@ -191,13 +191,14 @@ static void test_failed_commit_and_rewind(void **state)
     kit_check_bytes(k, "r", &d, "hello");
 }
 
-/* The session's offset of before the crash is less than the blob's size. */
-static void test_crash_before_commit(void **state)
+/*
+ * "hello " is recorded, "hello world" has its blob's name when the server
+ * dies; then somebody else pushes that blob.  The session's id is in `id`.
+ */
+static struct digest crash_and_push(struct kit *k, char id[UPLOAD_ID_LEN + 1])
 {
-    struct kit *k = *state;
     struct upload *u = kit_begin(k, "r");
-    struct digest d, other = kit_digest(HASH_SHA256, "hello you", 9);
-    char id[UPLOAD_ID_LEN + 1];
+    struct digest d;
 
     upload_id(u, id);
     append(k, u, "hello ");
@@ -207,6 +208,18 @@ static void test_crash_before_commit(void **state)
     kit_close(k);
     kit_open(k);
     kit_push(k, "q", "hello world");
+    return d;
+}
+
+/* The session's offset of before the crash is less than the blob's size. */
+static void test_crash_before_commit(void **state)
+{
+    struct kit *k = *state;
+    struct upload *u;
+    struct digest d, other = kit_digest(HASH_SHA256, "hello you", 9);
+    char id[UPLOAD_ID_LEN + 1];
+
+    d = crash_and_push(k, id);
     u = kit_take(k, "r", id);
     assert_int_equal(upload_offset(u), 6);
     append(k, u, "you");
@@ -223,18 +236,10 @@ static void test_crash_before_commit(void **state)
 static void test_crash_and_finish(void **state)
 {
     struct kit *k = *state;
-    struct upload *u = kit_begin(k, "r");
     struct digest d, start = kit_digest(HASH_SHA256, "hello ", 6);
     char id[UPLOAD_ID_LEN + 1];
 
-    upload_id(u, id);
-    append(k, u, "hello ");
-    kit_record(k, u);
-    append(k, u, "world");
-    d = finish(k, u, "hello world");
-    kit_close(k);
-    kit_open(k);
-    kit_push(k, "q", "hello world");
+    d = crash_and_push(k, id);
     assert_int_equal(kit_commit(k, kit_take(k, "r", id), &start), ERR_NONE);
     kit_check_bytes(k, "q", &d, "hello world");
     kit_check_bytes(k, "r", &start, "hello ");
